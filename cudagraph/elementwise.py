@@ -1,0 +1,195 @@
+"""Kernels written from an expression: "y = a * x + c" becomes a CUDA C++ kernel with one thread per element.
+
+The expression goes, as it is, into a device function whose arguments carry its names; the kernel loads, calls, stores.
+Half precision is computed in float. A literal such as 0.5 has the precision of the operands, as in NumPy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from .dtypes import C_TYPES, HEADERS, VECTOR_TYPES, c_type, parse_dtype
+from .errors import DescriptionError
+from .expression import Expression, parse_expression
+from .source import CudaSource
+
+_RESERVED = frozenset(("element", "elementwise", "Compute", "Literal", "threadIdx", "blockIdx", "blockDim", "gridDim"))
+_HALVES = (parse_dtype("float16"), parse_dtype("bfloat16"))
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What a name is bound to: a C++ type, "T" for an open one. `scalar`: one element that applies to all."""
+
+    ctype: str
+    scalar: bool = False
+
+
+def names_in(expression: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that an expression assigns, and those it uses; its own locals are in neither."""
+    parsed = parse_expression(expression)
+    return frozenset(parsed.assigned), frozenset(parsed.used)
+
+
+def count_name(operands: Collection[str]) -> str:
+    """The kernel argument that takes the number of elements: `n`, unless an operand is called that."""
+    return "element_count" if "n" in operands else "n"
+
+
+def elementwise_source(
+    expression: str,
+    inputs: Mapping[str, Operand | str],
+    outputs: Mapping[str, Operand | str],
+    values: Mapping[str, Operand | str],
+) -> CudaSource:
+    """The kernel of an expression: tensors to read, tensors to write, values, then `count_name(...)` as `long long`."""
+    parsed = parse_expression(expression)
+    _check_names(expression, parsed, inputs, outputs, values)
+    groups = [{name: _operand(bound) for name, bound in group.items()} for group in (inputs, outputs, values)]
+    kernel = _Kernel(parsed, *groups)
+    body = kernel.text("elementwise")
+    entry = f"elementwise_{hashlib.sha256(body.encode()).hexdigest()[:10]}"
+    return CudaSource(kernel.text(entry), entry, " ".join(expression.split()))
+
+
+def _operand(bound: Operand | str) -> Operand:
+    return Operand(bound) if isinstance(bound, str) else bound
+
+
+def _check_names(
+    expression: str,
+    parsed: Expression,
+    inputs: Mapping[str, Operand | str],
+    outputs: Mapping[str, Operand | str],
+    values: Mapping[str, Operand | str],
+) -> None:
+    subject = f"elementwise {' '.join(expression.split())!r}"
+    readable, bound = {**inputs, **values}, [*inputs, *outputs, *values]
+    types = {_operand(operand).ctype for operand in (*readable.values(), *outputs.values())}
+    wrong = {
+        "{} is assigned, but only outputs can be; it is bound to something to read": parsed.assigned & readable.keys(),
+        "{} is an output, but nothing is assigned to it": outputs.keys() - parsed.assigned,
+        "{} is not bound to anything": (parsed.assigned | parsed.used) - set(bound) - types,
+        "{} is used before it is assigned; outputs are written, not read": parsed.used & outputs.keys(),
+        "{} is bound, but the expression does not use it": readable.keys() - parsed.used,
+        "{} cannot be a name here; call it something else": _RESERVED & {*bound, *parsed.locals},
+        "{} is a name of its own and is bound too; rename one of them": parsed.locals & set(bound),
+    }
+    for message, names in wrong.items():
+        if names:
+            listed = f"bound are {', '.join(bound)}" if bound else "nothing is bound"
+            raise DescriptionError(f"{subject}: {message.format(', '.join(sorted(names)))} ({listed})")
+    scalars = {_operand(operand).scalar for operand in outputs.values()}
+    if len(scalars) == 2:
+        raise DescriptionError(f"{subject}: some outputs have one element and some have many; write two expressions")
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """The parts of a kernel that is being written."""
+
+    parsed: Expression
+    inputs: dict[str, Operand]
+    outputs: dict[str, Operand]
+    values: dict[str, Operand]
+
+    def text(self, entry: str) -> str:
+        """The whole source."""
+        return "\n".join((*self.preamble(), *self.function(), "", *self.kernel(entry), ""))
+
+    def types(self) -> list[str]:
+        groups = (self.inputs, self.outputs, self.values)
+        return list(dict.fromkeys(operand.ctype for group in groups for operand in group.values()))
+
+    def preamble(self) -> list[str]:
+        """Headers, and what half precision and open types are computed in."""
+        opened = [ctype for ctype in self.types() if _is_open(ctype)]
+        halves = {c_type(C_TYPES[ctype]) for ctype in self.types() if C_TYPES.get(ctype) in _HALVES}
+        headers = [header for half, header in HEADERS.items() if opened or half in halves]
+        lines = [f"#include <{header}>" for header in headers]
+        if opened:
+            lines.append(_OPEN_TYPES % " + ".join(f"Compute<{ctype}>::literal()" for ctype in opened))
+        return [*lines, ""] if lines else []
+
+    def function(self) -> list[str]:
+        """The expression as a device function, its outputs by reference."""
+        arguments = [f"const {_computed(operand.ctype)} {name}" for name, operand in self.readable().items()]
+        arguments += [f"{_computed(operand.ctype)}& {name}" for name, operand in self.outputs.items()]
+        lines = [f"    {statement};" for statement in self.parsed.statements(self.literal())]
+        return [f"static __device__ inline void elementwise({', '.join(arguments)})", "{", *lines, "}"]
+
+    def kernel(self, entry: str) -> list[str]:
+        """Load, compute, store."""
+        arguments = [f"const {operand.ctype}* {name}" for name, operand in self.inputs.items()]
+        arguments += [f"{operand.ctype}* {name}" for name, operand in self.outputs.items()]
+        arguments += [f"{operand.ctype} {name}" for name, operand in self.values.items()]
+        count = count_name((*self.inputs, *self.outputs, *self.values))
+        results = [f"        {_computed(operand.ctype)} {self.result(name)};" for name, operand in self.outputs.items()]
+        loads = [self.load(name) for name in self.readable()] + [self.result(name) for name in self.outputs]
+        return [
+            f'extern "C" __global__ void {entry}({", ".join([*arguments, f"long long {count}"])})',
+            "{",
+            "    const long long element = blockIdx.x * (long long)blockDim.x + threadIdx.x;",
+            f"    if (element < {count}) {{",
+            *results,
+            f"        elementwise({', '.join(loads)});",
+            *(f"        {name}[element] = {self.store(name)};" for name in self.outputs),
+            "    }",
+            "}",
+        ]
+
+    def readable(self) -> dict[str, Operand]:
+        return self.inputs | self.values
+
+    def load(self, name: str) -> str:
+        """One operand in its type of computation."""
+        operand = self.readable()[name]
+        place = "" if name in self.values else "[0]" if operand.scalar else "[element]"
+        return _cast(_computed(operand.ctype), operand.ctype, name + place)
+
+    def result(self, name: str) -> str:
+        """A local for an output that is free of the other names."""
+        local = f"{name}_result"
+        while local in self.readable() or local in self.outputs:
+            local += "_"
+        return local
+
+    def store(self, name: str) -> str:
+        """An output in its type of storage."""
+        ctype = self.outputs[name].ctype
+        return _cast(ctype, _computed(ctype), self.result(name))
+
+    def literal(self) -> str:
+        """How to write an unsuffixed floating literal: a double only if doubles, or nothing but integers, are about."""
+        types = {VECTOR_TYPES[ctype][0].name if ctype in VECTOR_TYPES else _computed(ctype) for ctype in self.types()}
+        if types & {"double", "float64"}:
+            return "{}"
+        if any(map(_is_open, self.types())):
+            return "Literal({})"
+        return "{}f" if types & {"float", "float32"} else "{}"
+
+
+_OPEN_TYPES = """
+// Half precision is computed in float; a literal such as 0.5 is a double only beside types that are not.
+template <class X> struct Compute { using type = X; using literal = double; };
+template <> struct Compute<float> { using type = float; using literal = float; };
+template <> struct Compute<__half> : Compute<float> {};
+template <> struct Compute<__nv_bfloat16> : Compute<float> {};
+using Literal = decltype(%s);"""
+
+
+def _is_open(ctype: str) -> bool:
+    return ctype not in C_TYPES and ctype not in VECTOR_TYPES
+
+
+def _computed(ctype: str) -> str:
+    """The type that an operand is computed in."""
+    if C_TYPES.get(ctype) in _HALVES:
+        return "float"
+    return f"Compute<{ctype}>::type" if _is_open(ctype) else ctype
+
+
+def _cast(target: str, source: str, value: str) -> str:
+    return value if target == source else f"static_cast<{target}>({value})"

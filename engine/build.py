@@ -1,0 +1,288 @@
+"""From a context to something that runs: plan, memory, kernels, executable. A failure leaves what runs untouched."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cudagraph.block import Block
+from cudagraph.context import Context
+from cudagraph.debug import BlockState
+from cudagraph.dtypes import show
+from cudagraph.environment import Environment
+from cudagraph.errors import CompileError, CudaGraphError, DescriptionError, DeviceError
+from cudagraph.option import Option
+from cudagraph.port import Port
+from cudagraph.program import Program
+from cudagraph.shape import show_shape
+from cudagraph.source import KernelSource
+from cudagraph.tensor import State, Tensor, Weight
+from cudagraph.work import LibraryCall
+
+from .bindings import Bindings
+from .cache import BinaryCache
+from .compile import compile_programs, progress_display
+from .devices.base import Device, Executable, Kernel, Timing
+from .explain import Explanation, Tier
+from .flatten import flatten
+from .lower import lower
+from .memory import Layout, plan_memory
+from .plan import Buffer, LibraryNode, Place, Plan
+from .storage import Storage
+
+
+@dataclass
+class Running:
+    """A plan with its memory and executable: what frames run on."""
+
+    plan: Plan
+    layout: Layout
+    storage: Storage
+    executable: Executable
+    device: Device
+    context: Context
+
+    def buffer_to_read(self, tensor: Port | Tensor) -> Buffer:
+        """The buffer of a port, state or scratch; `DescriptionError` when its memory is not kept after a frame."""
+        index = self.plan.ports.get(tensor)
+        if index is None:
+            tensor = flatten(self.context).source(tensor)
+            index = self.plan.ports.get(tensor)
+        if index is None:
+            raise DescriptionError(f"{tensor.path} is not part of the running graph (nothing computes or reads it)")
+        buffer = self.plan.buffers[index]
+        if buffer.place is Place.ARENA:
+            raise DescriptionError(
+                f"the memory of {tensor.path} is reused within a frame; engine.keep({tensor.path}) before update() leaves it readable"
+            )
+        return buffer
+
+    def describe(self, port: Port) -> dict[str, object]:
+        """Facts about a port's data as it runs, for `engine.graph()`."""
+        index = self.plan.ports.get(port)
+        if index is None:
+            return {"label": port.name}
+        buffer = self.plan.buffers[index]
+        label = f"{show(buffer.dtype)}{show_shape(buffer.shape)}"
+        return {"label": label, "shape": buffer.shape, "dtype": buffer.dtype, "nbytes": buffer.nbytes}
+
+    def rebind(self, port: Port, address: int, explanation: Explanation) -> None:
+        """The array behind an input moved, or has new contents."""
+        index = self.plan.ports.get(port)
+        if index is None:
+            return
+        if self.storage.addresses[index] == address:
+            explanation.add(Tier.CONTENTS, f"{port.path}: {self.plan.buffers[index].nbytes:,} bytes copied")
+            return
+        self.executable.set_address(index, address)
+        self.storage.move(self.plan, index, address)
+        explanation.add(Tier.REBIND, f"{port.path}: pointer moved")
+
+    def upload_contents(self, tensor: Tensor, explanation: Explanation) -> None:
+        """A weight or a state was assigned new contents."""
+        contents = tensor.take_pending() if isinstance(tensor, State) else tensor.value if isinstance(tensor, Weight) else None
+        index = self.plan.ports.get(tensor)
+        if contents is None or index is None:
+            return
+        if contents.nbytes:
+            self.device.upload(self.storage.addresses[index], contents)
+        explanation.add(Tier.CONTENTS, f"{tensor.path}: {contents.nbytes:,} bytes copied")
+
+    def swap_delays(self) -> None:
+        """What was written in the last frame becomes the previous value."""
+        buffers = self.plan.buffers
+        for pair in self.plan.delays:
+            if self.storage.swap(self.plan, buffers[pair.current], buffers[pair.previous]):
+                self.executable.set_address(pair.current, self.storage.addresses[pair.current])
+                self.executable.set_address(pair.previous, self.storage.addresses[pair.previous])
+
+    def parameter_address(self) -> int:
+        """Where the parameter block is; 0 when there is none."""
+        index = self.plan.parameter_buffer
+        return 0 if index is None else self.storage.addresses[index]
+
+    def block_of(self, node: int) -> Block | None:
+        """The block that asked for a node."""
+        path = self.plan.nodes[node].block
+        names = path.split("/")
+        block = self.context.blocks.get(names[0]) if path else None
+        for _, inner in block.walk() if block is not None else ():
+            if inner.path == path:
+                return inner
+        return None
+
+    def blame(self, error: DeviceError) -> None:
+        """Mark the block whose node failed."""
+        block = self.block_of(error.node) if error.node is not None else None
+        if block is not None:
+            error.block = block
+            block.debug.set_state(BlockState.ERROR, str(error))
+
+    def close(self) -> None:
+        """Release executable and memory."""
+        self.executable.close()
+        self.storage.close()
+
+
+class Builder:
+    """Builds plans for one device, keeping compiled kernels and memory from one to the next."""
+
+    def __init__(self, device: Device, bindings: Bindings, environment: Environment) -> None:
+        self._device = device
+        self._bindings = bindings
+        self._environment = environment
+        self._cache = BinaryCache(environment.cache)
+        self._kernels: dict[Program, Kernel] = {}
+        self._marked: dict[Block, None] = {}  # blocks that carry the message of a failed build
+        self.builds = 0
+        self.errors: tuple[CudaGraphError, ...] = ()
+
+    def build(self, context: Context, running: Running | None, timing: Timing) -> tuple[Running, str]:
+        """What to run from now on, and what it took in words. On an error `running` is as it was."""
+        try:
+            built, outcome = self._build(context, running, timing)
+        except CudaGraphError as error:
+            self._fail(error, running is not None)
+            raise
+        self.builds += 1
+        self._recover(context)
+        return built, outcome
+
+    def swap_code(
+        self, context: Context, running: Running, sources: Mapping[tuple[Block, int], KernelSource]
+    ) -> tuple[Running, str]:
+        """The same plan with other kernels."""
+        try:
+            plan = self._lower(context)
+            kernels = self._load(plan)
+            if plan.nodes != running.plan.nodes or len(plan.programs) != len(running.plan.programs):
+                outcome = running.executable.replace(plan, running.storage.addresses, kernels)
+            else:
+                outcome = _swap_kernels(running, plan, kernels)
+        except CudaGraphError as error:
+            for block, _ in sources:
+                error.block = block
+                self._fail(error, True)
+            raise
+        self._recover(context)
+        return Running(plan, running.layout, running.storage, running.executable, self._device, context), outcome
+
+    def set_option(self, running: Running, option: Option, explanation: Explanation) -> None:
+        """Capture the library calls that use an option anew."""
+        for node in running.plan.nodes:
+            if isinstance(node, LibraryNode) and _uses(running, node, option):
+                options = _options(running, node)
+                running.executable.set_options(node.index, options)
+                explanation.add(Tier.RECAPTURE, f"{option.path} = {option.value!r}: {node.name} captured anew")
+
+    def _build(self, context: Context, running: Running | None, timing: Timing) -> tuple[Running, str]:
+        plan = self._lower(context)
+        layout = plan_memory(plan, reuse=self._environment.memory_planner)
+        kernels = self._load(plan)
+        storage = running.storage if running else Storage(self._device, poison=self._environment.poison)
+        draft = storage.draft(plan, layout, self._bindings.address)
+        try:
+            if running is None:
+                executable = self._device.build(plan, draft.addresses, kernels)
+                executable.timing = timing
+                outcome = f"{len(plan.nodes)} nodes built"
+            else:
+                executable = running.executable
+                outcome = executable.replace(plan, draft.addresses, kernels)
+        except BaseException as error:
+            storage.discard(draft)
+            if isinstance(error, DeviceError) and error.node is not None:
+                Running(plan, layout, storage, None, self._device, context).blame(error)  # type: ignore[arg-type]
+            raise
+        storage.commit(draft)
+        return Running(plan, layout, storage, executable, self._device, context), outcome
+
+    def _lower(self, context: Context) -> Plan:
+        environment = self._environment
+        keep_all = not environment.memory_planner or environment.validate or environment.check is not None
+        with _collector_paused():  # a plan is no garbage, but the collector would walk it again and again as it grows
+            return lower(context, self._bindings.types(), keep_all=keep_all)
+
+    def _load(self, plan: Plan) -> list[Kernel]:
+        """Every kernel of the plan, compiling what is new."""
+        missing = [program for program in plan.programs if program not in self._kernels]
+        if missing:
+            with progress_display() as progress:
+                compiled = compile_programs(missing, self._device.compiler, self._cache, progress=progress)
+            failed = {program: result for program, result in compiled.items() if isinstance(result, CompileError)}
+            if failed:
+                raise self._compile_error(plan, failed)
+            for program, result in compiled.items():
+                assert not isinstance(result, CompileError)
+                self._kernels[program] = self._device.load(program, result.binary, result.path)
+        kernels = [self._kernels[program] for program in plan.programs]
+        if len(self._kernels) > 2 * len(plan.programs) + 64:  # forget what many edits left behind
+            self._kernels = dict(zip(plan.programs, kernels, strict=True))
+        return kernels
+
+    def _compile_error(self, plan: Plan, failed: Mapping[Program, CompileError]) -> CompileError:
+        first = next(iter(failed.values()))
+        users = [node for node in plan.nodes if plan.programs[getattr(node, "program", 0)] in failed and hasattr(node, "program")]
+        names = ", ".join(dict.fromkeys(node.block for node in users[:3]))
+        more = f" (and {len(failed) - 1} other kernels)" if len(failed) > 1 else ""
+        error = CompileError(f"while compiling {names}{more}: {first}", origin=first.origin)
+        error.log = first.log
+        identities = {node.key[0] for node in users}
+        error.blocks = identities  # type: ignore[attr-defined]
+        return error
+
+    def _fail(self, error: CudaGraphError, running: bool) -> None:
+        self.errors = (*self.errors, error) if error not in self.errors else self.errors
+        block = error.block
+        if isinstance(block, Block):
+            tail = ". The last good graph keeps running" if running else ""
+            block.debug.set_state(BlockState.ERROR, f"{error}{tail}")
+            self._marked[block] = None
+
+    def _recover(self, context: Context) -> None:
+        self.errors = ()
+        self._marked.clear()
+        for block in context.walk():
+            debug = block.debug
+            if debug.state is not BlockState.OK:
+                debug.set_state(BlockState.OK)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _swap_kernels(running: Running, plan: Plan, kernels: list[Kernel]) -> str:
+    swapped = 0
+    for index, (old, new) in enumerate(zip(running.plan.programs, plan.programs, strict=True)):
+        if old != new:
+            running.executable.set_kernel(index, kernels[index])
+            swapped += 1
+    return f"{swapped} kernel{'s' * (swapped != 1)} swapped in the running graph"
+
+
+def _call(running: Running, node: LibraryNode) -> LibraryCall:
+    block = running.block_of(node.index)
+    assert block is not None
+    work = block.description.work[node.key[1]]
+    assert isinstance(work, LibraryCall)
+    return work
+
+
+def _uses(running: Running, node: LibraryNode, option: Option) -> bool:
+    return node.key[0] == option.block.identity and option in _call(running, node).options.values()
+
+
+def _options(running: Running, node: LibraryNode) -> dict[str, object]:
+    return {
+        name: value.value if isinstance(value, Option) else value for name, value in _call(running, node).options.items()
+    }

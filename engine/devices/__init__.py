@@ -1,0 +1,1 @@
+"""The devices an engine can run on."""

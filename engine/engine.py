@@ -1,0 +1,438 @@
+"""The engine: keeps one executable in step with a context, and runs it once per `update()`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import networkx as nx
+import numpy as np
+
+from cudagraph.block import Block
+from cudagraph.context import Context
+from cudagraph.dataflow import dataflow
+from cudagraph.environment import Environment
+from cudagraph.errors import CudaGraphError, DescriptionError, DeviceError
+from cudagraph.parameter import Parameter
+from cudagraph.port import Direction, Port
+from cudagraph.render import render
+from cudagraph.source import KernelSource
+from cudagraph.tensor import Tensor, Weight
+
+from .bindings import Bindings
+from .build import Builder, Running
+from .devices.base import Device
+from .devices.select import open_device
+from .explain import Explanation, Tier
+from .hot import HotValues
+from .plan import Plan
+from .profile import Profile, ProfileLevel
+from .report import report
+from .validate import check_nan, check_references
+from .watch import SourceWatch
+
+B = TypeVar("B", bound=Block)
+
+
+class CudaEngine:
+    """Compiles blocks into one graph and runs it once per frame. Everything may be edited while it runs.
+
+    `device`: "auto" (a GPU if there is one, else the CPU), "cuda", "cuda:1", "host", "recording", or a `Device`.
+    `watch`: look for changed kernel files while running. `profile`: see `profile`. Use it as a context manager, or `close()` it.
+    All methods may be called from any thread; one `update()` runs at a time.
+    """
+
+    def __init__(
+        self,
+        device: str | Device | None = None,
+        *,
+        watch: bool | None = None,
+        profile: str | ProfileLevel | None = None,
+        environment: Environment | None = None,
+    ) -> None:
+        environment = environment or Environment.from_environ()
+        self.environment = environment
+        self.context = Context()
+        self.frame = -1
+        self._lock = threading.RLock()
+        self._tracker = self.context.tracker
+        self._device = open_device(device if device is not None else environment.device, environment)
+        self._bindings = Bindings(self._device)
+        self._builder = Builder(self._device, self._bindings, environment)
+        self._running: Running | None = None
+        self._hot = HotValues(self._device)
+        self._profile = Profile(list(ProfileLevel)[environment.debug])
+        if profile is not None:
+            self._profile.set_level(profile)
+        self._watch = SourceWatch() if (environment.watch if watch is None else watch) else None
+        self._failed: list[str] = []  # reasons of a structural change that could not be built yet
+        self._explanation = Explanation(frame=-1)
+        self._changed: dict[Parameter[Any], None] = {}  # what the last hot frame changed
+        self._changed_frame = -1
+        self._launch: Callable[[int], None] = self._launch_nothing
+        self._tracker.mark_structure("first build")
+        self._checking = environment.validate or environment.check is not None
+        self._each_frame = self._watch is not None or environment.poison
+        self._closed = False
+
+    # Editing
+
+    def add(self, *blocks: Any, name: str | None = None) -> Any:
+        """Put blocks into the engine; returns the block, or a tuple of them. `name` names a single one."""
+        if name is not None and len(blocks) != 1:
+            raise DescriptionError(f"name= names one block; {len(blocks)} were given")
+        with self._lock:
+            self._check_open()
+            for block in blocks:
+                self.context.add(block, name)
+                block.attach(self, self._tracker, self._collect)
+        return blocks[0] if len(blocks) == 1 else blocks
+
+    def remove(self, *blocks: Block) -> None:
+        """Take blocks out, with their wires. They can be added again; states keep the contents of the last frame."""
+        with self._lock:
+            for block in blocks:
+                self.context.check_mine(block)
+                self._keep_states(block)
+                self.context.remove(block)
+                for port in [port for port in self._bindings.ports() if port.block.root is block]:
+                    self._bindings.unbind(port)
+                block.attach(None, None, None)
+
+    def connect(self, source: Port, destination: Port) -> None:
+        """Feed an output into an input. Shapes and dtypes are checked at the next `update()`."""
+        with self._lock:
+            if destination in self._bindings:
+                raise DescriptionError(f"{destination.path} has an array bound to it; engine.unbind({destination.path}) first")
+            self.context.connect(source, destination)
+
+    def disconnect(self, source: Port, destination: Port) -> None:
+        """Take a wire away."""
+        with self._lock:
+            self.context.disconnect(source, destination)
+
+    def after(self, later: Block, *earlier: Block) -> None:
+        """Run a block after others, where no data says so."""
+        with self._lock:
+            self.context.after(later, *earlier)
+
+    def keep(self, *ports: Port) -> None:
+        """Leave these inner ports readable after each frame. Outputs that nothing reads always are."""
+        with self._lock:
+            self.context.keep(*ports)
+
+    def bind(self, port: Port, array: object, *, stream: bool = False) -> None:
+        """Feed an input from an array.
+
+        NumPy arrays are copied now (with `stream`: at each `update()`, from the same array). Arrays in the device's own
+        memory that offer DLPack or `__cuda_array_interface__` are used in place. Another array of the same shape and
+        dtype never rebuilds anything.
+        """
+        with self._lock:
+            self._check_bindable(port)
+            if self._bindings.bind(port, array, stream):
+                self._tracker.mark_binding(port)
+            else:
+                self._tracker.mark_structure(f"an array of another shape or dtype is bound to {port.path}")
+            self._update_each_frame()
+
+    def unbind(self, port: Port) -> None:
+        """Forget the array that feeds an input."""
+        with self._lock:
+            if port not in self._bindings:
+                raise DescriptionError(f"nothing is bound to {port.path}")
+            self._bindings.unbind(port)
+            self._tracker.mark_structure(f"{port.path} unbound")
+            self._update_each_frame()
+
+    # Running
+
+    def update(self, *, sync: bool = False) -> None:
+        """Apply everything that changed, then run one frame.
+
+        Returns before the device is done, unless `sync`. The first call compiles, and raises what is wrong. Later, a change
+        that cannot be built leaves the last good graph running: the error is in `errors`, in `explain()` and on its blocks.
+        """
+        with self._lock:
+            tracker = self._tracker
+            if tracker.cold or self._each_frame:
+                self._prepare()
+            elif tracker.parameters:
+                self._changed = tracker.take_parameters()
+                self._changed_frame = self.frame + 1
+                self._hot.apply(self._changed)
+            self.frame += 1
+            self._launch(self.frame)
+            if self._profile.observing or self._checking:
+                self._inspect()
+        if sync:
+            self.synchronize()
+
+    def synchronize(self) -> None:
+        """Block until every started frame is done; raises `DeviceError` when one failed."""
+        with self._lock:
+            running = self._require_running()
+            try:
+                running.executable.wait()
+            except DeviceError as error:
+                running.blame(error)
+                raise
+            self._collect()
+
+    def read(self, tensor: Port | Tensor) -> np.ndarray:
+        """A NumPy copy of an output, a kept port, an append count, a state or a weight, after the last frame."""
+        if isinstance(tensor, Weight):
+            return tensor.value.copy()
+        with self._lock:
+            running = self._require_running()
+            buffer = running.buffer_to_read(tensor)
+            out = np.empty(buffer.shape, buffer.dtype)
+            running.executable.wait()
+            if out.nbytes:
+                self._device.download(running.storage.addresses[buffer.index], out)
+            return out
+
+    def array(self, tensor: Port | Tensor) -> Any:
+        """The memory itself as a native array, without a copy: NumPy on the host, CuPy on CUDA.
+
+        Valid until the next structural change. On CUDA, work on it is ordered by your own stream: call `synchronize()`.
+        """
+        with self._lock:
+            running = self._require_running()
+            buffer = running.buffer_to_read(tensor)
+            return self._device.view(running.storage.addresses[buffer.index], buffer.shape, buffer.dtype, self)
+
+    def close(self) -> None:
+        """Release blocks, memory and the device. Safe to call twice; also at the end of `with`."""
+        with self._lock:
+            if self._closed:
+                return
+            for block in self.context.blocks.values():
+                with suppress(DeviceError):  # a device that failed can still be closed
+                    self._keep_states(block)
+                block.attach(None, None, None)
+            self._closed = True
+            if self._running is not None:
+                self._running.close()
+                self._running = None
+            self._bindings.close()
+            self._device.close()
+
+    def __enter__(self) -> CudaEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # Telling
+
+    @property
+    def device(self) -> Device:
+        """The device it runs on."""
+        return self._device
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that runs now."""
+        return self._require_running().plan
+
+    @property
+    def rebuilds(self) -> int:
+        """How many times a plan was built: 1 after the first frame, and one more for each structural change."""
+        return self._builder.builds
+
+    @property
+    def errors(self) -> tuple[CudaGraphError, ...]:
+        """What keeps the newest changes from running; empty when the graph is up to date."""
+        return self._builder.errors
+
+    @property
+    def profile(self) -> str:
+        """What is measured: "off", "frame", "block", "kernel" or "deep". Settable at any time."""
+        return self._profile.level.value
+
+    @profile.setter
+    def profile(self, level: str | ProfileLevel) -> None:
+        with self._lock:
+            self._profile.set_level(level)
+            if self._running is not None:
+                self._running.executable.timing = self._profile.timing
+
+    def explain(self) -> Explanation:
+        """What the last frame did, and why. Prints as text."""
+        with self._lock:
+            if self._changed_frame == self.frame:
+                return self._hot.explain(self.frame, self._changed)
+            last = self._explanation
+            return last if last.frame == self.frame else Explanation(frame=self.frame)
+
+    def report(self) -> str:
+        """A table of blocks: state, times, append counts; and what the whole costs."""
+        with self._lock:
+            self._collect()
+            return report(self.context, self._running, self._device, self._profile, self.frame)
+
+    def trace(self, path: str | Path) -> None:
+        """Write the recent measured frames as a trace for Perfetto or chrome://tracing."""
+        with self._lock:
+            self._collect()
+            self._profile.write_trace(path, self._require_running().plan, self._device)
+
+    def graph(self) -> nx.DiGraph:
+        """The dataflow as a networkx graph: blocks as nodes (with state and time), wires as edges (with shape and bytes)."""
+        with self._lock:
+            self._collect()
+            blocks = list(self.context.blocks.values())
+            return dataflow(blocks, self.context.wires, self.context.order, self._running and self._running.describe)
+
+    # Inner steps of update()
+
+    def _prepare(self) -> None:
+        """Bring the executable up to date. Nothing is lost when that fails: what could not be applied stays pending."""
+        self._check_open()
+        started = time.perf_counter()
+        explanation = self._explanation = Explanation(frame=self.frame + 1)
+        if self._watch is not None:
+            self._watch.mark_changes(self.context)
+        tracker = self._tracker
+        if tracker.structure or self._running is None or (self._failed and tracker.sources):
+            self._rebuild(explanation)
+        elif tracker.sources:
+            self._swap_sources(explanation)
+        running = self._running
+        assert running is not None
+        self._apply_hot(running, explanation)
+        tracker.clear()
+        explanation.microseconds = (time.perf_counter() - started) * 1e6
+
+    def _rebuild(self, explanation: Explanation) -> None:
+        reasons = [*self._failed, *self._tracker.structure]
+        sources = self._tracker.sources
+        try:
+            running, outcome = self._builder.build(self.context, self._running, self._profile.timing)
+        except CudaGraphError as error:
+            self._failed = reasons
+            if self._running is None:
+                raise
+            explanation.add(Tier.FAILED, f"{'; '.join(reasons)}: {error}. The last good graph keeps running")
+            _restore(sources)
+            return
+        self._failed = []
+        self._install(running)
+        explanation.add(Tier.STRUCTURE, f"{'; '.join(reasons) or 'first build'}: {outcome}")
+
+    def _swap_sources(self, explanation: Explanation) -> None:
+        assert self._running is not None
+        sources = self._tracker.sources
+        names = ", ".join(f"{block.path}:{block.description.work[work].name}" for block, work in sources)
+        try:
+            running, outcome = self._builder.swap_code(self.context, self._running, sources)
+        except CudaGraphError as error:
+            _restore(sources)
+            explanation.add(Tier.FAILED, f"new source of {names} not used: {error}. The old kernel keeps running")
+            return
+        self._install(running)
+        explanation.add(Tier.CODE, f"new source of {names}: {outcome}")
+
+    def _install(self, running: Running) -> None:
+        """A new plan runs from now on."""
+        self._running = running
+        self._launch = running.executable.launch
+        self._hot.attach(running.plan, running.executable, running.parameter_address())
+        self._bindings.free_retired()
+        self._profile.reset(running)
+        if self._watch is not None:
+            self._watch.follow(self.context)
+        for port in self._bindings.ports():
+            self._bindings.upload(port)
+        self._update_each_frame()
+        if self.environment.dot is not None:
+            self.environment.dot.write_text(render(self.context, "dot"))
+
+    def _apply_hot(self, running: Running, explanation: Explanation) -> None:
+        """Everything that needs no new plan."""
+        tracker = self._tracker
+        for option in tracker.options:
+            self._builder.set_option(running, option, explanation)
+        for tensor in tracker.contents:
+            running.upload_contents(tensor, explanation)
+        for port in tracker.bindings:
+            self._bindings.upload(port)
+            running.rebind(port, self._bindings.address(port), explanation)
+        if tracker.bindings:
+            self._bindings.free_retired()
+        for port in self._bindings.streams:
+            self._bindings.upload(port)
+        if tracker.parameters:
+            changed = tracker.take_parameters()
+            self._hot.apply(changed)
+            explanation.merge(self._hot.explain(explanation.frame, changed))
+        running.swap_delays()
+        if self.environment.poison:
+            running.storage.poison_arena()
+
+    def _launch_nothing(self, frame: int) -> None:
+        raise DescriptionError(f"frame {frame} has nothing to run: the first build failed")
+
+    def _update_each_frame(self) -> None:
+        delays = self._running is not None and bool(self._running.plan.delays)
+        always = self._watch is not None or self.environment.poison
+        self._each_frame = always or bool(self._bindings.streams) or delays
+
+    def _inspect(self) -> None:
+        """What is done after a frame when somebody looks closely."""
+        running = self._require_running()
+        if self._profile.level is ProfileLevel.DEEP:
+            running.executable.wait()
+        self._collect()
+        if self.environment.validate:
+            check_references(running)
+        if self.environment.check == "nan":
+            check_nan(running)
+
+    def _collect(self) -> None:
+        """Hand the results of finished frames to the blocks."""
+        running = self._running
+        if running is not None and not self._closed:
+            self._profile.publish(running)
+
+    def _keep_states(self, block: Block) -> None:
+        """Copy a block's states from the device, so that they are not lost with its memory."""
+        running = self._running
+        if running is None:
+            return
+        for state in block.states.values():
+            if state in running.plan.ports:
+                state.init = self.read(state)
+
+    def _require_running(self) -> Running:
+        self._check_open()
+        if self._running is None:
+            raise DescriptionError("nothing has run yet: call engine.update() first")
+        return self._running
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DescriptionError("this engine is closed; make a new one")
+
+    def _check_bindable(self, port: Port) -> None:
+        self._check_open()
+        if not isinstance(port, Port):
+            raise DescriptionError(f"an array is bound to a port, not to {port!r}")
+        self.context.check_mine(port.block.root)
+        if port.direction is not Direction.INPUT:
+            raise DescriptionError(f"{port.path} is an output; arrays are bound to inputs. Read it with engine.read({port.path})")
+        fed = self.context.wires.get(port)
+        if fed is not None:
+            raise DescriptionError(f"{port.path} is fed by {fed.path}; engine.disconnect({fed.path}, {port.path}) first")
+
+
+def _restore(sources: dict[tuple[Block, int], KernelSource]) -> None:
+    """Go back to the kernels that run: their new sources did not compile."""
+    for (block, work), before in sources.items():
+        block.restore_source(work, before)

@@ -1,0 +1,419 @@
+"""Lowering: a context becomes a plan. Pure; the same context and the same bindings always give the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cudagraph.block import Block
+from cudagraph.context import Context
+from cudagraph.dtypes import C_TYPES, HEADERS, VECTOR_TYPES, c_type, pack_scalar, show
+from cudagraph.errors import CudaGraphError, DescriptionError, ShapeError
+from cudagraph.option import Option
+from cudagraph.parameter import Parameter
+from cudagraph.port import DelayPort, Direction, Port, ViewPort
+from cudagraph.program import Language, Program
+from cudagraph.shape import Unresolved
+from cudagraph.signature import ArgumentKind, KernelArgument
+from cudagraph.source import KernelSource
+from cudagraph.tensor import State, Weight
+from cudagraph.work import Capture, Copy, Fill, Kernel, LibraryCall, Operand
+
+from .flatten import flatten
+from .order import reduce_edges
+from .parameter_block import ParameterBlock
+from .plan import (
+    Argument,
+    Buffer,
+    CaptureNode,
+    Constant,
+    CopyNode,
+    Counter,
+    DelayPair,
+    FillNode,
+    Hot,
+    KernelNode,
+    LibraryNode,
+    Node,
+    ParameterSlot,
+    Place,
+    Plan,
+    Pointer,
+)
+from .resolve import BlockScope, Resolver, TensorType
+from .steps import Step, StepGraph, build_steps
+
+Define = tuple[tuple[str, str], ...]
+
+
+def lower(context: Context, bound: Mapping[Port, TensorType], *, keep_all: bool = False) -> Plan:
+    """The plan of one frame. `bound` gives shape and dtype of every array bound to a port.
+
+    Outputs that nothing reads, and `context.kept`, stay readable after the frame; with `keep_all` every output does.
+    Raises `ShapeError` or `DescriptionError` (with `block`) when sizes contradict, inputs are missing, or work forms a circle.
+    """
+    flat = flatten(context)
+    resolver = Resolver(flat, bound)
+    resolver.run()
+    graph = build_steps(flat, context.order)
+    return _Lowering(graph, resolver, context, keep_all).plan()
+
+
+class _Lowering:
+    """The tables that grow while steps become nodes."""
+
+    def __init__(self, graph: StepGraph, resolver: Resolver, context: Context, keep_all: bool) -> None:
+        self._graph = graph
+        self._flat = graph.flat
+        self._resolver = resolver
+        self._context = context
+        self._keep_all = keep_all
+        self._buffers: list[Buffer] = []
+        self._index: dict[Operand, int] = {}
+        self._programs: dict[Program, int] = {}
+        self._specialised: dict[tuple[int, Define], int] = {}
+        self._slots: dict[Parameter[Any], int] = {}
+        self._uses: list[list[tuple[int, int]]] = []
+        self._parameters = ParameterBlock()
+        self._delayed = {graph.storage(d.source) for d in graph.delays if d not in graph.copied_delays}
+        self._kept = self._kept_storages()
+
+    def plan(self) -> Plan:
+        counters = self._counter_buffers()
+        position = {step: index for index, step in enumerate(self._graph.order)}
+        after = reduce_edges(self._graph.before, self._graph.order)
+        nodes = [
+            self._node(self._graph.steps[step], index, tuple(sorted(position[earlier] for earlier in after[step])))
+            for index, step in enumerate(self._graph.order)
+        ]
+        block = self._parameters.buffer(self._buffers)
+        delays = [delay for delay in self._graph.delays if delay not in self._graph.copied_delays]
+        return Plan(
+            buffers=tuple(self._buffers),
+            nodes=tuple(nodes),
+            programs=tuple(self._programs),
+            parameters=self._parameter_slots(),
+            counters=counters,
+            delays=tuple(DelayPair(self._buffer(self._graph.storage(d.source)), self._buffer(d)) for d in delays),
+            parameter_buffer=block,
+            parameter_image=self._parameters.image(),
+            counter_buffer=self._buffers[self._index[self._graph.appends[0].count]].base if counters else None,
+            ports=self._port_table(),
+        )
+
+    # Buffers
+
+    def _kept_storages(self) -> set[Operand]:
+        graph = self._graph
+        kept = {graph.storage(port) for port in self._context.kept}
+        for block in self._flat.blocks:
+            for port in block.description.ports:
+                unread = port.direction is Direction.OUTPUT and port not in graph.readers and port not in self._flat.sources
+                if unread or (self._keep_all and port.direction is Direction.OUTPUT):
+                    kept.add(graph.storage(port))
+        return kept
+
+    def _counter_buffers(self) -> tuple[Counter, ...]:
+        appends = self._graph.appends
+        if not appends:
+            return ()
+        uint32 = np.dtype(np.uint32)
+        root = self._add("counters", (len(appends),), uint32, Place.COUNTERS)
+        for position, port in enumerate(appends):
+            name = self._name(port.count)
+            self._index[port.count] = self._add(name, (), uint32, Place.COUNTERS, base=root, offset=4 * position)
+        return tuple(Counter(i, self._name(port), port.capacity, port) for i, port in enumerate(appends))
+
+    def _add(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        place: Place,
+        base: int | None = None,
+        offset: int = 0,
+        owner: object = None,
+    ) -> int:
+        index = len(self._buffers)
+        self._buffers.append(Buffer(index, name, shape, dtype, place, index if base is None else base, offset, owner))
+        return index
+
+    def _buffer(self, operand: Operand) -> int:
+        """The buffer of a source tensor, made on first use."""
+        index = self._index.get(operand)
+        if index is None:
+            index = self._index[operand] = self._make_buffer(operand)
+        return index
+
+    def _make_buffer(self, operand: Operand) -> int:
+        try:
+            shape, dtype = self._type_of(operand)
+        except Unresolved:
+            error = self._resolver.explain(operand)
+            error.block = operand.block
+            raise error from None
+        name = self._name(operand)
+        if isinstance(operand, ViewPort):
+            return self._view(operand, name, shape, dtype)
+        if operand in self._graph.inplace:
+            base = self._buffers[self._buffer(self._graph.inplace[operand])]  # type: ignore[index]
+            self._check_bytes(operand, shape, dtype, base)
+            return self._add(name, shape, dtype, base.place, base.base, base.offset, base.owner)
+        return self._add(name, shape, dtype, self._place(operand), owner=operand)
+
+    def _type_of(self, operand: Operand) -> TensorType:
+        if isinstance(operand, Weight):
+            return tuple(operand.shape), operand.dtype  # type: ignore[return-value]
+        return self._resolver.type_of(operand)
+
+    def _place(self, operand: Operand) -> Place:
+        if isinstance(operand, Weight):
+            return Place.WEIGHT
+        if isinstance(operand, State) or operand in self._graph.copied_delays:
+            return Place.STATE
+        if isinstance(operand, DelayPort) or operand in self._delayed:
+            return Place.DELAY
+        if isinstance(operand, Port) and operand.direction is Direction.INPUT:
+            return Place.INPUT
+        return Place.KEPT if operand in self._kept else Place.ARENA
+
+    def _view(self, port: ViewPort, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+        base = self._buffers[self._buffer(self._flat.source(port.source))]
+        start = self._resolver.scopes[port.block].size(port.offset) * dtype.itemsize
+        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if start < 0 or start + nbytes > base.nbytes:
+            raise ShapeError(f"{name} covers bytes {start} to {start + nbytes} of {base.name}, which has {base.nbytes}")
+        return self._add(name, shape, dtype, base.place, base.base, base.offset + start, base.owner)
+
+    @staticmethod
+    def _check_bytes(operand: Operand, shape: tuple[int, ...], dtype: np.dtype[Any], base: Buffer) -> None:
+        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if nbytes != base.nbytes:
+            raise ShapeError(f"{operand.path} takes over the memory of {base.name}, but needs {nbytes} bytes instead of {base.nbytes}")
+
+    def _name(self, operand: Operand) -> str:
+        return f"{self._flat.paths[operand.block]}.{operand.name}"
+
+    def _port_table(self) -> dict[object, int]:
+        table: dict[object, int] = dict(self._index)
+        for destination, source in self._flat.sources.items():
+            index = self._index.get(source)
+            if index is not None:
+                table[destination] = index
+        return table
+
+    # Nodes
+
+    def _node(self, step: Step, index: int, after: tuple[int, ...]) -> Node:
+        if step.block is None:
+            root = self._buffers[self._index[self._graph.appends[0].count]].base
+            nbytes = self._buffers[root].nbytes
+            return FillNode(index=index, name="reset counters", block="", writes=(root,), after=after, target=root, value=0, nbytes=nbytes)
+        path = self._flat.paths[step.block]
+        work = step.work
+        assert work is not None
+        try:
+            common: dict[str, Any] = {
+                "index": index,
+                "name": f"{path}:{work.name}",
+                "block": path,
+                "reads": self._operands(step.reads),
+                "writes": self._operands(step.writes),
+                "after": after,
+                "key": (step.block.identity, step.position),
+            }
+            return self._make[type(work)](self, step, common)
+        except CudaGraphError as error:
+            error.block = error.block or step.block
+            raise
+
+    def _operands(self, operands: Iterable[Operand]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(map(self._buffer, operands)))
+
+    def _kernel(self, step: Step, common: dict[str, Any]) -> Node:
+        kernel: Kernel = step.work  # type: ignore[assignment]
+        block: Block = step.block  # type: ignore[assignment]
+        scope = self._resolver.scopes[block]
+        source = block.source_of(step.position)
+        define = self._define(kernel, scope, common["name"])
+        macros = dict(define)
+        threads = tuple(scope.size(length) for length in kernel.threads)
+        arguments = tuple(
+            self._argument(argument, bound, scope, macros, (common["index"], i), common["name"])
+            for i, (argument, bound) in enumerate(kernel.arguments)
+        )
+        reads = common["reads"] + tuple(
+            self._parameters.view(bound, self._buffers, self._flat.paths) for _, bound in self._pointed(kernel)
+        )
+        return KernelNode(
+            **(common | {"reads": tuple(dict.fromkeys(reads))}),
+            program=self._program(source, define, kernel),
+            grid=_grid(kernel, scope, threads, common["name"]),
+            threads=_checked_threads(threads, common["name"]),
+            shared=scope.size(kernel.shared),
+            arguments=arguments,
+        )
+
+    @staticmethod
+    def _pointed(kernel: Kernel) -> list[tuple[KernelArgument, Parameter[Any]]]:
+        return [(a, bound) for a, bound in kernel.arguments if isinstance(bound, Parameter) and a.kind is ArgumentKind.INPUT]
+
+    def _define(self, kernel: Kernel, scope: BlockScope, subject: str) -> Define:
+        """Macros: the given ones, and the C++ type behind every open type name."""
+        define: dict[str, str] = {}
+        for name, value in kernel.define:
+            chosen = value.value if isinstance(value, Option) else value
+            define[name] = str(int(chosen) if isinstance(chosen, bool) else chosen if isinstance(chosen, str) else scope.size(chosen))
+        for argument, bound in kernel.arguments:
+            ctype = argument.ctype
+            if ctype in C_TYPES or ctype in VECTOR_TYPES:
+                continue
+            dtype = self._element_type(bound)
+            if dtype is None or dtype.names is not None:
+                continue
+            spelled = define.setdefault(ctype, c_type(dtype))
+            if C_TYPES.get(spelled, dtype) != dtype:
+                raise ShapeError(f"{subject}: {ctype} is {spelled}, but {argument.name} is {show(dtype)}")
+        return tuple(sorted(define.items()))
+
+    def _element_type(self, bound: Any) -> np.dtype[Any] | None:
+        if isinstance(bound, Parameter):
+            return bound.dtype if bound.width == 1 else None
+        return self._buffers[self._buffer(self._flat.source(bound))].dtype if isinstance(bound, Operand) else None
+
+    def _argument(
+        self,
+        argument: KernelArgument,
+        bound: Any,
+        scope: BlockScope,
+        define: Mapping[str, str],
+        use: tuple[int, int],
+        subject: str,
+    ) -> Argument:
+        if isinstance(bound, Operand):
+            return Pointer(self._buffer(self._flat.source(bound)))
+        if isinstance(bound, Parameter):
+            if argument.kind is ArgumentKind.INPUT:
+                return Pointer(self._parameters.view(bound, self._buffers, self._flat.paths))
+            return Hot(self._slot(bound, use))
+        dtype = C_TYPES.get(define.get(argument.ctype, argument.ctype))
+        if dtype is None:
+            raise DescriptionError(f"{subject}: argument {argument.name} is a {argument.ctype}; bind a parameter of that type, not {bound!r}")
+        value = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
+        if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+            raise ShapeError(f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; use long long in the kernel")
+        return Constant(pack_scalar(value, dtype))
+
+    def _program(self, source: KernelSource, define: Define, kernel: Kernel) -> int:
+        key = (id(source), define)
+        index = self._specialised.get(key)
+        if index is None:
+            program = _with_checks(source.program(define), self._records(kernel))
+            index = self._specialised[key] = self._programs.setdefault(program, len(self._programs))
+        return index
+
+    def _records(self, kernel: Kernel) -> dict[str, np.dtype[Any]]:
+        """C++ structs of the kernel and the structured dtypes bound to them."""
+        found: dict[str, np.dtype[Any]] = {}
+        for argument, bound in kernel.arguments:
+            dtype = self._element_type(bound)
+            if dtype is not None and dtype.names is not None and argument.ctype not in C_TYPES:
+                found[argument.ctype] = dtype
+        return found
+
+    def _library(self, step: Step, common: dict[str, Any]) -> Node:
+        call: LibraryCall = step.work  # type: ignore[assignment]
+        operands = {name: self._buffer(self._flat.source(bound)) for name, bound in (*call.inputs.items(), *call.outputs.items())}
+        dtype = self._buffers[operands[next(iter(call.outputs))]].dtype
+        kind = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        for name, value in call.scalars.items():
+            operands[name] = self._parameters.scalar(value, kind, common["name"] + f".{name}", self._buffers, self._flat.paths)
+        options = {name: value.value if isinstance(value, Option) else value for name, value in call.options.items()}
+        return LibraryNode(**common, operation=call.operation, operands=operands, options=options)
+
+    def _capture(self, step: Step, common: dict[str, Any]) -> Node:
+        call: Capture = step.work  # type: ignore[assignment]
+        inputs = tuple(map(self._buffer, step.reads))
+        outputs = tuple(map(self._buffer, step.writes))
+        return CaptureNode(**common, function=call.function, host=call.host, inputs=inputs, outputs=outputs)
+
+    def _copy(self, step: Step, common: dict[str, Any]) -> Node:
+        source, target = self._buffers[common["reads"][0]], self._buffers[common["writes"][0]]
+        if source.nbytes != target.nbytes:
+            raise ShapeError(f"{common['name']}: {source.name} has {source.nbytes} bytes, {target.name} has {target.nbytes}")
+        return CopyNode(**common, source=source.index, target=target.index, nbytes=source.nbytes)
+
+    def _fill(self, step: Step, common: dict[str, Any]) -> Node:
+        fill: Fill = step.work  # type: ignore[assignment]
+        target = self._buffers[common["writes"][0]]
+        return FillNode(**common, target=target.index, value=fill.value, nbytes=target.nbytes)
+
+    _make: Mapping[type, Callable[[_Lowering, Step, dict[str, Any]], Node]] = {
+        Kernel: _kernel,
+        LibraryCall: _library,
+        Capture: _capture,
+        Copy: _copy,
+        Fill: _fill,
+    }
+
+    # Parameters
+
+    def _slot(self, parameter: Parameter[Any], use: tuple[int, int]) -> int:
+        index = self._slots.setdefault(parameter, len(self._slots))
+        if index == len(self._uses):
+            self._uses.append([])
+        self._uses[index].append(use)
+        return index
+
+    def _parameter_slots(self) -> tuple[ParameterSlot, ...]:
+        for parameter in self._parameters.offsets:
+            if self._slots.setdefault(parameter, len(self._slots)) == len(self._uses):
+                self._uses.append([])
+        return tuple(
+            ParameterSlot(
+                f"{self._flat.paths[parameter.block]}.{parameter.name}",
+                parameter.dtype,
+                self._parameters.offsets.get(parameter),
+                tuple(self._uses[index]),
+                parameter,
+            )
+            for parameter, index in self._slots.items()
+        )
+
+
+def _grid(kernel: Kernel, scope: BlockScope, threads: tuple[int, ...], subject: str) -> tuple[int, int, int]:
+    if kernel.grid is not None:
+        grid = tuple(scope.size(length) for length in kernel.grid)
+    else:
+        assert kernel.elements is not None
+        per_block = threads[0] * threads[1] * threads[2]
+        # Never an empty launch: with no elements, one block finds nothing to do.
+        grid = (max(1, -(-scope.size(kernel.elements) // per_block)), 1, 1)
+    if min(grid) < 1 or grid[0] > 2**31 - 1 or max(grid[1:]) > 65535:
+        raise ShapeError(f"{subject}: a grid of {grid} blocks cannot be launched (1 to 2147483647 in x, 1 to 65535 in y and z)")
+    return grid  # type: ignore[return-value]
+
+
+def _checked_threads(threads: tuple[int, ...], subject: str) -> tuple[int, int, int]:
+    if min(threads) < 1 or threads[0] * threads[1] * threads[2] > 1024 or threads[2] > 64:
+        raise ShapeError(f"{subject}: {threads} threads cannot be launched (1 to 1024 in all, at most 64 in z)")
+    return threads  # type: ignore[return-value]
+
+
+def _with_checks(program: Program, records: Mapping[str, np.dtype[Any]]) -> Program:
+    """The program with the headers its type macros need, and with proof that C++ structs match their dtypes."""
+    if program.language is not Language.CUDA:
+        return program
+    assert isinstance(program.text, str)
+    values = {value for _, value in program.define}
+    headers = "".join(f"#include <{header}>\n" for ctype, header in HEADERS.items() if ctype in values)
+    checks = "".join(
+        f'static_assert(sizeof({name}) == {dtype.itemsize}, "struct {name} and its dtype differ in size");\n'
+        for name, dtype in records.items()
+    )
+    if not headers and not checks:
+        return program
+    text = f"{headers}{program.text}" if not checks else f"{headers}{program.text}\n{checks}"
+    return Program(text, program.entry, program.origin, program.language, program.define, program.files)

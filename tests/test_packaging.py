@@ -1,0 +1,76 @@
+"""What an installed package holds."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from importlib.util import find_spec
+
+import pytest
+
+DATA = {".cu", ".cuh", ".h", ".cpp", ".json", ".typed"}
+FOLDERS = ("cudagraph", "engine", "blocks", "kernels")
+
+
+@pytest.fixture(scope="module")
+def built(repository, tmp_path_factory):
+    """The wheel and the sdist of a copy of the checkout, so that no build folder is left in the real one."""
+    assert find_spec("setuptools"), "the tests need setuptools: pip install -e '.[test]'"
+    copy = tmp_path_factory.mktemp("checkout")
+    for folder in FOLDERS:
+        shutil.copytree(repository / folder, copy / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(repository / name, copy / name)
+    script = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return copy / "dist"
+
+
+@pytest.fixture(scope="module")
+def expected(repository):
+    """Every file of the four folders that a user needs, as it is called in the package."""
+    files = set()
+    for folder in FOLDERS:
+        inside = "" if folder == "cudagraph" else f"cudagraph/{folder}/"
+        for path in (repository / folder).rglob("*"):
+            if path.is_file() and (path.suffix in DATA or path.suffix == ".py") and "__pycache__" not in path.parts:
+                name = path.relative_to(repository).as_posix()
+                files.add(name if folder == "cudagraph" else inside + name.removeprefix(f"{folder}/"))
+    return files
+
+
+def test_the_wheel_holds_every_module_kernel_and_header(built, expected):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == expected
+    assert "cudagraph/py.typed" in names
+    assert any(name.startswith("cudagraph/kernels/") and name.endswith(".cu") for name in names)
+    assert any(name.startswith("cudagraph/engine/devices/host/runtime/") and name.endswith(".h") for name in names)
+
+
+def test_the_sdist_builds_on_its_own(built, expected):
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        members = {member.name.partition("/")[2]: member for member in archive.getmembers()}
+    assert expected <= set(members)
+    assert not [name for name, member in members.items() if member.issym()], "links would break where they are unpacked"
+    assert not [name for name in members if name.startswith(("tests/", "docs/"))]
+
+
+def test_data_files_have_the_suffixes_that_are_packaged(repository):
+    """A new kind of file in the package needs a line in pyproject.toml."""
+    patterns = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    packaged = {".py"} | {"." + pattern.rpartition(".")[2] for pattern in patterns}
+    found = {
+        path.suffix
+        for folder in FOLDERS
+        for path in (repository / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert found <= packaged
