@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_SUFFIX = ".bin"
+_OURS = re.compile(r"[0-9a-f]{62}\.[0-9a-f]{64}\.bin|cudagraph-\w+\.tmp")  # the folder may hold files of others
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
 
 
 class BinaryCache:
     """Binaries by key. A file holds exactly the binary, so that it can be loaded from where it lies.
 
-    The file's name is the digest of its contents: it appears whole, under its final name, or not at all, and whatever
+    The file's name holds the digests of the key and of the contents: it appears whole or not at all, and whatever
     happened to it later is noticed when it is read. Any number of threads and processes may share a folder.
-    `folder=None` keeps nothing, and neither does the empty key. Beyond `limit_bytes` the least recently used binaries go.
+    `folder=None` keeps nothing, nor does the empty key. Beyond `limit_bytes` the least recently used binaries go.
     `warning` says why nothing can be written, once that was tried in vain.
     """
 
@@ -33,27 +34,22 @@ class BinaryCache:
 
     def get(self, key: str) -> tuple[bytes, Path] | None:
         """The binary and its file; None if there is none or it is damaged (then it is removed)."""
-        entry = self._entry(key)
-        if entry is None:
+        if self.folder is None or not key:
             return None
-        for path in (path for path in _files(entry) if path.suffix == _SUFFIX):
-            try:
-                binary = path.read_bytes()
-            except OSError:
-                continue
-            if path.stem == _digest(binary):
-                with contextlib.suppress(OSError):
-                    os.utime(path)
-                return binary, path
-            _remove(path)
+        part, name = _part_and_name(key)
+        for path in _files(self.folder / part):
+            if path.name.startswith(name) and path.suffix == ".bin":
+                binary = _read(path)
+                if binary is not None:
+                    return binary, path
         return None
 
     def put(self, key: str, binary: bytes) -> Path | None:
         """Keep a binary; returns its file, or None where nothing can be kept."""
-        entry = self._entry(key)
-        if entry is None:
+        if self.folder is None or not key:
             return None
-        path = entry / f"{_digest(binary)}{_SUFFIX}"
+        part, name = _part_and_name(key)
+        path = self.folder / part / f"{name}.{_digest(binary)}.bin"
         try:
             _write(path, binary)
         except OSError as error:
@@ -74,20 +70,14 @@ class BinaryCache:
         self._size = None
         return freed
 
-    def _entry(self, key: str) -> Path | None:
-        if self.folder is None or not key:
-            return None
-        name = hashlib.sha256(key.encode()).hexdigest()
-        return self.folder / name[:2] / name[2:]
-
     def _entries(self) -> list[tuple[float, int, Path]]:
-        """Time of last use, size and path of each file, also of those that writers left behind."""
+        """Time of last use, size and path of each file, also of those that dead writers left behind."""
         found: list[tuple[float, int, Path]] = []
         if self.folder is not None:
-            for path in (file for part in _ours(self.folder, 2) for entry in _ours(part, 62) for file in _files(entry)):
+            for path in (path for number in range(256) for path in _files(self.folder / f"{number:02x}")):
                 with contextlib.suppress(OSError):
                     facts = path.stat()
-                    if path.suffix == _SUFFIX or time.time() - facts.st_mtime > _STALE_SECONDS:
+                    if path.suffix == ".bin" or time.time() - facts.st_mtime > _STALE_SECONDS:
                         found.append((facts.st_mtime, facts.st_size, path))
         return found
 
@@ -112,29 +102,42 @@ class BinaryCache:
             )
 
 
-def _digest(binary: bytes) -> str:
-    return hashlib.sha256(binary).hexdigest()
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _part_and_name(key: str) -> tuple[str, str]:
+    """The folder that a key's files are in, and what their names begin with."""
+    digest = _digest(key.encode())
+    return digest[:2], digest[2:]
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """What is in a folder; nothing if it is gone: other processes remove what is empty."""
+    """Our files in a folder; none if there is no such folder."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return iter(())
-    return (folder / name for name in names)
+    return (folder / name for name in names if _OURS.fullmatch(name))
 
 
-def _ours(folder: Path, length: int) -> Iterator[Path]:
-    """What is named by as many hexadecimal digits: a folder may hold other things that are none of our business."""
-    return (path for path in _files(folder) if len(path.name) == length and not path.name.strip("0123456789abcdef"))
+def _read(path: Path) -> bytes | None:
+    """The contents, if they are what the name says; else the file is removed."""
+    try:
+        binary = path.read_bytes()
+    except OSError:
+        return None
+    if path.stem.endswith(_digest(binary)):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return binary
+    _remove(path)
+    return None
 
 
 def _write(path: Path, binary: bytes) -> None:
-    try:
-        file, temporary = _temporary_file(path.parent)
-    except FileNotFoundError:  # another process removed the empty folder just after it was made
-        file, temporary = _temporary_file(path.parent)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file, temporary = tempfile.mkstemp(dir=path.parent, prefix="cudagraph-", suffix=".tmp")
     try:
         with os.fdopen(file, "wb") as stream:
             stream.write(binary)
@@ -145,18 +148,9 @@ def _write(path: Path, binary: bytes) -> None:
         raise
 
 
-def _temporary_file(folder: Path) -> tuple[int, str]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return tempfile.mkstemp(dir=folder, suffix=".tmp")
-
-
 def _remove(path: Path) -> bool:
-    """Remove a file, and its folders when they are empty."""
     try:
         path.unlink()
     except OSError:
         return False
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
-        path.parent.parent.rmdir()
     return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cudagraph.block import Block
 from cudagraph.context import Context
 from cudagraph.errors import DescriptionError
+from cudagraph.port import ViewPort
 from cudagraph.work import Operand
 
 
@@ -22,6 +23,13 @@ class FlatContext:
     def source(self, operand: Operand) -> Operand:
         """The port where the data of this one originates: itself when no wire feeds it."""
         return self.sources.get(operand, operand)
+
+    def viewed(self, operand: Operand) -> Operand:
+        """The tensor that owns the data: the source, seen through views."""
+        operand = self.source(operand)
+        while isinstance(operand, ViewPort):
+            operand = self.source(operand.source)
+        return operand
 
 
 def flatten(context: Context) -> FlatContext:

@@ -21,7 +21,8 @@ from cudagraph.source import KernelSource
 from cudagraph.tensor import State, Weight
 from cudagraph.work import Capture, Copy, Fill, Kernel, LibraryCall, Operand
 
-from .flatten import flatten
+from .flatten import FlatContext, flatten
+from .hazards import order_steps
 from .order import reduce_edges
 from .parameter_block import ParameterBlock
 from .plan import (
@@ -43,7 +44,7 @@ from .plan import (
     Pointer,
 )
 from .resolve import BlockScope, Resolver, TensorType
-from .steps import Step, StepGraph, build_steps
+from .steps import Step, StepGraph
 
 Define = tuple[tuple[str, str], ...]
 
@@ -57,23 +58,32 @@ def lower(context: Context, bound: Mapping[Port, TensorType], *, keep_all: bool 
     flat = flatten(context)
     resolver = Resolver(flat, bound)
     resolver.run()
-    graph = build_steps(flat, context.order)
-    return _Lowering(graph, resolver, context, keep_all).plan()
+    shown = _shown(flat, context, keep_all)
+    graph = order_steps(flat, context.order, {flat.viewed(port) for port in shown})
+    return _Lowering(graph, resolver, shown).plan()
+
+
+def _shown(flat: FlatContext, context: Context, everything: bool) -> list[Operand]:
+    """What must be readable after the frame: kept ports, and the outputs of the pipeline, or every output."""
+    wired = set(context.wires.values())
+    ports = [port for block in context.blocks.values() for port in block.outputs if port not in wired]
+    if everything:
+        ports = [port for block in flat.blocks for port in block.description.ports if port.direction is Direction.OUTPUT]
+    return [flat.source(port) for port in (*context.kept, *ports)]
 
 
 class _Lowering:
     """The tables that grow while steps become nodes."""
 
-    def __init__(self, graph: StepGraph, resolver: Resolver, context: Context, keep_all: bool) -> None:
+    def __init__(self, graph: StepGraph, resolver: Resolver, shown: list[Operand]) -> None:
         self._graph = graph
         self._flat = graph.flat
         self._resolver = resolver
-        self._context = context
-        self._keep_all = keep_all
+        self._shown = shown
         self._buffers: list[Buffer] = []
         self._index: dict[Operand, int] = {}
         self._programs: dict[Program, int] = {}
-        self._specialised: dict[tuple[int, Define], int] = {}
+        self._specialised: dict[tuple[Any, ...], int] = {}
         self._slots: dict[Parameter[Any], int] = {}
         self._uses: list[list[tuple[int, int]]] = []
         self._parameters = ParameterBlock()
@@ -89,14 +99,19 @@ class _Lowering:
             for index, step in enumerate(self._graph.order)
         ]
         block = self._parameters.buffer(self._buffers)
-        delays = [delay for delay in self._graph.delays if delay not in self._graph.copied_delays]
+        delays = tuple(
+            DelayPair(self._buffer(self._graph.storage(delay.source)), self._buffer(delay))
+            for delay in self._graph.delays
+            if delay not in self._graph.copied_delays
+        )
+        self._view_what_is_shown()
         return Plan(
             buffers=tuple(self._buffers),
             nodes=tuple(nodes),
             programs=tuple(self._programs),
             parameters=self._parameter_slots(),
             counters=counters,
-            delays=tuple(DelayPair(self._buffer(self._graph.storage(d.source)), self._buffer(d)) for d in delays),
+            delays=delays,
             parameter_buffer=block,
             parameter_image=self._parameters.image(),
             counter_buffer=self._buffers[self._index[self._graph.appends[0].count]].base if counters else None,
@@ -107,13 +122,19 @@ class _Lowering:
 
     def _kept_storages(self) -> set[Operand]:
         graph = self._graph
-        kept = {graph.storage(port) for port in self._context.kept}
+        kept = {graph.storage(operand) for operand in self._shown}
+        used = graph.readers.keys() | graph.overwritten | self._flat.sources.keys()
         for block in self._flat.blocks:
             for port in block.description.ports:
-                unread = port.direction is Direction.OUTPUT and port not in graph.readers and port not in self._flat.sources
-                if unread or (self._keep_all and port.direction is Direction.OUTPUT):
+                if port.direction is Direction.OUTPUT and port not in used:
                     kept.add(graph.storage(port))
         return kept
+
+    def _view_what_is_shown(self) -> None:
+        """Views of memory that is in use can be read too, even if no work touches them."""
+        for operand in self._shown:
+            if self._graph.storage(operand) in self._index:
+                self._buffer(operand)
 
     def _counter_buffers(self) -> tuple[Counter, ...]:
         appends = self._graph.appends
@@ -239,7 +260,7 @@ class _Lowering:
         source = block.source_of(step.position)
         define = self._define(kernel, scope, common["name"])
         macros = dict(define)
-        threads = tuple(scope.size(length) for length in kernel.threads)
+        threads = _checked_threads(kernel, scope, source.signature.max_threads, common["name"])
         arguments = tuple(
             self._argument(argument, bound, scope, macros, (common["index"], i), common["name"])
             for i, (argument, bound) in enumerate(kernel.arguments)
@@ -251,8 +272,8 @@ class _Lowering:
             **(common | {"reads": tuple(dict.fromkeys(reads))}),
             program=self._program(source, define, kernel),
             grid=_grid(kernel, scope, threads, common["name"]),
-            threads=_checked_threads(threads, common["name"]),
-            shared=scope.size(kernel.shared),
+            threads=threads,
+            shared=_checked_shared(scope.size(kernel.shared), common["name"]),
             arguments=arguments,
         )
 
@@ -307,10 +328,11 @@ class _Lowering:
         return Constant(pack_scalar(value, dtype))
 
     def _program(self, source: KernelSource, define: Define, kernel: Kernel) -> int:
-        key = (id(source), define)
+        records = self._records(kernel)
+        key = (id(source), define, tuple(records.items()))
         index = self._specialised.get(key)
         if index is None:
-            program = _with_checks(source.program(define), self._records(kernel))
+            program = _with_checks(source.program(define), records)
             index = self._specialised[key] = self._programs.setdefault(program, len(self._programs))
         return index
 
@@ -329,6 +351,10 @@ class _Lowering:
         dtype = self._buffers[operands[next(iter(call.outputs))]].dtype
         kind = np.dtype(np.float64 if dtype == np.float64 else np.float32)
         for name, value in call.scalars.items():
+            if isinstance(value, Parameter) and (value.dtype, value.width) != (kind, 1):
+                raise DescriptionError(
+                    f"{common['name']}: {name} is a {kind.name} here; the parameter {value.path} is a {value.type_name}"
+                )
             operands[name] = self._parameters.scalar(value, kind, common["name"] + f".{name}", self._buffers, self._flat.paths)
         options = {name: value.value if isinstance(value, Option) else value for name, value in call.options.items()}
         return LibraryNode(**common, operation=call.operation, operands=operands, options=options)
@@ -396,10 +422,19 @@ def _grid(kernel: Kernel, scope: BlockScope, threads: tuple[int, ...], subject: 
     return grid  # type: ignore[return-value]
 
 
-def _checked_threads(threads: tuple[int, ...], subject: str) -> tuple[int, int, int]:
-    if min(threads) < 1 or threads[0] * threads[1] * threads[2] > 1024 or threads[2] > 64:
-        raise ShapeError(f"{subject}: {threads} threads cannot be launched (1 to 1024 in all, at most 64 in z)")
-    return threads  # type: ignore[return-value]
+def _checked_threads(kernel: Kernel, scope: BlockScope, most: int | None, subject: str) -> tuple[int, int, int]:
+    x, y, z = (scope.size(length) for length in kernel.threads)
+    if min(x, y, z) < 1 or x * y * z > 1024 or z > 64:
+        raise ShapeError(f"{subject}: {(x, y, z)} threads cannot be launched (1 to 1024 in all, at most 64 in z)")
+    if most is not None and x * y * z > most:
+        raise ShapeError(f"{subject}: {(x, y, z)} threads are more than the {most} of the kernel's __launch_bounds__")
+    return x, y, z
+
+
+def _checked_shared(nbytes: int, subject: str) -> int:
+    if nbytes < 0:
+        raise ShapeError(f"{subject}: {nbytes} bytes of shared memory cannot be launched; it is 0 or more")
+    return nbytes
 
 
 def _with_checks(program: Program, records: Mapping[str, np.dtype[Any]]) -> Program:

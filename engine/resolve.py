@@ -12,7 +12,7 @@ from cudagraph.block import Block
 from cudagraph.dtypes import show
 from cudagraph.errors import CudaGraphError, ShapeError
 from cudagraph.port import DelayPort, Direction, Port, ViewPort
-from cudagraph.shape import Concrete, SizeLike, Unknowns, Unresolved, evaluate, evaluate_size, show_shape, unify
+from cudagraph.shape import Concrete, Size, SizeLike, Unknowns, Unresolved, evaluate, evaluate_size, show_shape, unify
 from cudagraph.tensor import Scratch, State
 from cudagraph.work import Operand
 
@@ -90,11 +90,36 @@ class Resolver:
                     if reader not in queued:
                         queued.add(reader)
                         queue.append(reader)
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Ports that are fed and have sizes in their shape: `unify` could not compare those before all was known."""
+        for block in self._flat.blocks:
+            for port in block.description.ports:
+                if any(isinstance(item, Size) for item in tuple(port.shape)) and not isinstance(port, DelayPort):
+                    self._check_port_sizes(port)
+
+    def _check_port_sizes(self, port: Port) -> None:
+        scope = self.scopes[port.block]
+        known = self._types.get(self._flat.source(port))
+        try:
+            wanted = evaluate(tuple(port.shape), scope.sizes, scope)
+        except Unresolved:
+            return  # whoever uses it reports that
+        if known is not None and known[0] != wanted:
+            error = self._contradiction(port, known, f"that is {show_shape(wanted)} here")
+            error.block = port.block
+            raise error
 
     @staticmethod
-    def _dependants(operand: Operand) -> tuple[Block, ...]:
-        parent = operand.block.parent  # a composite's own sizes may ask for the shapes of its children
-        return () if parent is None else (parent,)
+    def _dependants(operand: Operand) -> list[Block]:
+        """A composite's own sizes may ask for the shapes of what is inside it."""
+        blocks: list[Block] = []
+        block = operand.block.parent
+        while block is not None:
+            blocks.append(block)
+            block = block.parent
+        return blocks
 
     def _visit(self, block: Block) -> list[Operand]:
         scope = self.scopes[block]
@@ -103,7 +128,7 @@ class Resolver:
         source = self._flat.source
         for port in description.ports:
             known = types.get(source(port))
-            if known is not None:
+            if known is not None and not isinstance(port, DelayPort):  # its names and types are those of its source
                 self._match(port, known, scope)
         learned: list[Operand] = []
         for operand in (*description.ports, *description.tensors):
@@ -121,7 +146,10 @@ class Resolver:
     def _try(self, operand: Operand, scope: BlockScope) -> TensorType | None:
         try:
             if isinstance(operand, DelayPort):
-                return self.type_of(operand.source)
+                known = self._types.get(self._flat.source(operand.source))
+                if known is not None:
+                    return known
+                scope = self.scopes[operand.source.block]  # in a circle, what the source's own block says has to do
             if isinstance(operand, ViewPort):
                 return evaluate(tuple(operand.shape), scope.sizes, scope), self.type_of(operand.source)[1]
             dtype = operand.dtype if not isinstance(operand.dtype, str) else scope.dtypes.get(operand.dtype)
@@ -131,7 +159,7 @@ class Resolver:
 
     def _match(self, port: Port, known: TensorType, scope: BlockScope) -> None:
         shape, dtype = known
-        wanted = port.dtype
+        wanted = dtype if isinstance(port, ViewPort) else port.dtype
         if isinstance(wanted, str):
             wanted = scope.dtypes.setdefault(wanted, dtype)
         problem = None if wanted == dtype else f"{show(dtype)} is not {show(wanted)}"

@@ -81,8 +81,10 @@ def _events(frames: Sequence[TraceFrame], device: str, engine: str | None) -> It
 
 def _length_us(frame: TraceFrame) -> float:
     record = frame.record
-    ends = 0.0 if record.node_times is None or not len(record.node_times) else float(np.nanmax(record.node_times[:, 1]))
-    return 1e3 * max(record.elapsed_ms or 0.0, ends)
+    length = record.elapsed_ms or 0.0
+    if record.node_times is not None:  # NaN where a node did not run
+        length = float(np.fmax.reduce(record.node_times[:, 1], initial=length))
+    return 1e3 * length
 
 
 def _update(frame: TraceFrame, device_begin: float) -> Iterator[Event]:

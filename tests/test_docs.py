@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A fenced block with its info line, such as ```python or ```cuda title="wave.cu", and the line before it.
-FENCE = re.compile(r"^(?P<before>.*)\n```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<before>[^\n]*)\n```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 TITLE = re.compile(r'title="([^"]+)"')
 SKIP = "<!-- not run"
 
@@ -60,17 +62,19 @@ def run_page(page: Path, folder: Path) -> int:
     return runs
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def runs_code(page: Path) -> bool:
+    return any(snippet.language == "python" and not snippet.skipped for snippet in snippets(page))
+
+
+@pytest.mark.parametrize("page", list(filter(runs_code, PAGES)), ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_page_runs(page, tmp_path, monkeypatch):
-    if not any(snippet.language == "python" and not snippet.skipped for snippet in snippets(page)):
-        return  # prose; the pages that must run are listed below
     monkeypatch.setenv("CUDAGRAPH_DEVICE", "host")
     monkeypatch.chdir(tmp_path)
     assert run_page(page, tmp_path) > 0
 
 
 def test_these_pages_hold_code_that_runs():
-    running = {page.stem for page in PAGES for each in snippets(page) if each.language == "python" and not each.skipped}
+    running = {page.stem for page in PAGES if runs_code(page)}
     assert {"README", "concepts", "write-a-block", "write-a-kernel", "tiers", "debugging"} <= running
 
 
@@ -96,6 +100,25 @@ def test_every_example_is_described():
     page = (ROOT / "docs" / "examples.md").read_text()
     examples = {path.name for path in (ROOT / "examples").glob("*.py")}
     assert set(re.findall(r"`(\w+\.py)`", page)) == examples
+
+
+def test_every_block_is_described():
+    import cudagraph as cg
+    from cudagraph import blocks
+
+    page = (ROOT / "docs" / "blocks.md").read_text()
+    exported = {name for name, value in vars(blocks).items() if isinstance(value, type) and issubclass(value, cg.Block)}
+    assert set(re.findall(r"^::: cudagraph\.blocks\.(\w+)$", page, re.MULTILINE)) == exported
+
+
+def test_every_public_name_is_in_the_reference():
+    import cudagraph as cg
+
+    page = (ROOT / "docs" / "api.md").read_text()
+    pages = set(re.findall(r"^::: cudagraph(?:\.engine)?\.(\w+)$", page, re.MULTILINE))
+    errors = {name for name, value in vars(cg).items() if isinstance(value, type) and issubclass(value, Exception)}
+    public = {name for name, value in vars(cg).items() if name[0].isupper() or (callable(value) and name[0] != "_")}
+    assert public - errors - {"TYPE_CHECKING", "Any"} <= pages
 
 
 def test_every_command_is_described():

@@ -64,7 +64,7 @@ def demo(
     json: Json = False,
     image: Annotated[Path | None, typer.Option(help="Write the last frame to this PNG file.")] = None,
 ) -> None:
-    """A particle system in one graph: emit, gravity, drag, motion, drawing; every value can be changed while it runs."""
+    """A particle system in one graph: emit, gravity, drag, motion, drawing, with values that change while it runs."""
     from .demo import run
 
     run(particles, frames, device, headless=headless, as_json=json, image=image)

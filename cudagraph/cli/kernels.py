@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from cudagraph.errors import CompileError
 from cudagraph.program import Program
@@ -75,14 +76,17 @@ def _compile(name: str, ctype: str, program: Program, arch: str) -> Outcome:
 
 
 def _print_library(as_json: bool) -> None:
-    kernels = [(name, source.signature, _formula(source)) for name, source in library()]
+    facts = {name: _facts(source) for name, source in library()}
     if as_json:
-        arguments = ("entry", "arguments", "formula")
-        rows = {name: (signature.entry, list(map(str, signature.arguments)), formula) for name, signature, formula in kernels}
-        print_json({name: dict(zip(arguments, row, strict=True)) for name, row in rows.items()})
+        print_json(facts)
         return
-    rows = [(name, signature.entry, ", ".join(map(str, signature.arguments)), formula) for name, signature, formula in kernels]
+    rows = [(name, fact["entry"], ", ".join(fact["arguments"]), fact["formula"]) for name, fact in facts.items()]
     console().print(table(("kernel", "entry", "arguments", "computes"), rows))
+
+
+def _facts(source: KernelSource) -> dict[str, Any]:
+    arguments = [str(argument) for argument in source.signature.arguments]
+    return {"entry": source.signature.entry, "arguments": arguments, "formula": _formula(source)}
 
 
 def _formula(source: KernelSource) -> str:

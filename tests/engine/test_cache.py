@@ -131,7 +131,7 @@ def test_a_binary_larger_than_the_limit_is_kept_for_now(tmp_path):
 
 def test_what_dead_writers_left_is_removed_in_time(cache):
     path = cache.put("key", b"binary")
-    fresh, stale = path.with_name("fresh.tmp"), path.with_name("stale.tmp")
+    fresh, stale = path.with_name("cudagraph-fresh.tmp"), path.with_name("cudagraph-stale.tmp")
     fresh.write_bytes(b"x")
     stale.write_bytes(b"x" * 10)
     os.utime(stale, (1, 1))
@@ -143,7 +143,7 @@ def test_what_dead_writers_left_is_removed_in_time(cache):
 
 def test_other_files_in_the_folder_are_left_alone(cache):
     cache.put("key", b"binary")
-    for name in ("notes.bin", "ab/notes.bin", "go/pkg/old.bin", f"ab/{'x' * 62}/old.bin"):
+    for name in ("notes.bin", "ab/notes.bin", "go/pkg/old.bin", f"ab/{'x' * 62}.old.bin"):
         (cache.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (cache.folder / name).write_bytes(b"mine")
         os.utime(cache.folder / name, (1, 1))

@@ -136,7 +136,9 @@ def programs(draw):
     count = draw(st.integers(1, 16))
     reads = [draw(st.lists(st.integers(0, i - 1), max_size=3, unique=True)) if i else [] for i in range(count)]
     read = {index for used in reads for index in used}
-    buffers = [make_buffer(i, draw(st.integers(1, 1500)), Place.ARENA if i in read else Place.KEPT) for i in range(count)]
+    buffers = [
+        make_buffer(i, draw(st.integers(1, 1500)), Place.ARENA if i in read else Place.KEPT) for i in range(count)
+    ]
     return Plan(tuple(buffers), tuple(make_node(i, sorted(reads[i]), reads[i], (i,)) for i in range(count)), ())
 
 

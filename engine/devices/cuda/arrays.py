@@ -10,7 +10,7 @@ import numpy as np
 from cudagraph.errors import DeviceError
 
 from .context import PrimaryContext
-from .dlpack import CUDA, CUDA_MANAGED, is_c_contiguous, read_capsule
+from .dlpack import CUDA, CUDA_MANAGED, is_c_contiguous, make_capsule, read_capsule
 
 Borrowed = tuple[int, tuple[int, ...], np.dtype[Any]]
 
@@ -58,54 +58,72 @@ def _ordinal_of(context: PrimaryContext, address: int) -> int | None:
 
 
 class DeviceArray:
-    """This engine's memory for anybody who reads `__cuda_array_interface__` or DLPack (CuPy, torch, Numba, JAX)."""
+    """This engine's memory for anybody who reads `__cuda_array_interface__` or DLPack (CuPy, torch, Numba, JAX).
 
-    def __init__(self, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object) -> None:
+    With `stream`, readers are told to wait for it; without, as inside a capture, they need not.
+    """
+
+    def __init__(
+        self,
+        context: PrimaryContext,
+        stream: Any,
+        address: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        owner: object = None,
+    ) -> None:
+        self._context = context
+        self._stream = stream
         self.address = address
         self.shape = shape
         self.dtype = dtype
         self.owner = owner
 
     @property
-    def nbytes(self) -> int:
-        """Size in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-    @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         if self.dtype.kind == "V" and self.dtype.names is None:
             raise AttributeError(
-                f"{self.dtype} has no name in __cuda_array_interface__: use DLPack, as torch.from_dlpack does"
+                f"__cuda_array_interface__ has no name for {self.dtype}: use DLPack, as in torch.from_dlpack"
             )
+        stream = None if self._stream is None else int(self._stream)
+        data = (self.address, False)
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
-            "data": (self.address, False),
+            "data": data,
             "strides": None,
             "version": 3,
+            "stream": stream,
         }
 
-    def _strided(self) -> Any:
-        core = importlib.import_module("cuda.core")
-        utilities = importlib.import_module("cuda.core.utils")
-        buffer = core.Buffer.from_handle(self.address, self.nbytes, owner=self)
-        return utilities.StridedMemoryView.from_buffer(buffer, self.shape, dtype=self.dtype)
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> object:
+        """A capsule; the consumer's stream waits for what this engine has queued so far."""
+        if self._stream is not None and stream not in (None, -1):
+            self._order(0 if stream == 1 else stream)
+        return make_capsule(self.address, self.shape, self.dtype, self.__dlpack_device__(), self)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self._strided().__dlpack__(**options)
+    def _order(self, consumer: Any) -> None:
+        driver = self._context.driver
+        with self._context:
+            event = driver.cuEventCreate(driver.raw.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+            driver.cuEventRecord(event, self._stream)
+            driver.cuStreamWaitEvent(consumer, event, 0)
+            driver.cuEventDestroy(event)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self._strided().__dlpack_device__()
+        return CUDA, self._context.ordinal
 
     def __repr__(self) -> str:
         return f"DeviceArray({self.dtype}{list(self.shape)} at {self.address:#x})"
 
 
-def view(context: PrimaryContext, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object) -> object:
+def view(
+    context: PrimaryContext, stream: Any, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object
+) -> object:
     """A CuPy array over the memory where CuPy is installed and knows the dtype, else a `DeviceArray`."""
     cupy = _cupy()
     if cupy is None or (dtype.kind == "V" and dtype.names is None):
-        return DeviceArray(address, shape, dtype, owner)
+        return DeviceArray(context, stream, address, shape, dtype, owner)
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     try:
         memory = cupy.cuda.UnownedMemory(address, nbytes, owner, context.ordinal)

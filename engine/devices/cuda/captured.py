@@ -116,7 +116,5 @@ class CaptureWork(CapturedWork):
         """Call the function with arrays over the buffers."""
         buffers, addresses = self._storage.buffers, self._storage.addresses
         indices = (*self._node.inputs, *self._node.outputs)
-        arrays = (
-            self._runtime.view(addresses[i], buffers[i].shape, buffers[i].dtype, self._runtime.context) for i in indices
-        )
+        arrays = (self._runtime.view(addresses[i], buffers[i].shape, buffers[i].dtype, None) for i in indices)
         self._node.function(stream, *arrays)

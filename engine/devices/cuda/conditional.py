@@ -19,7 +19,9 @@ _TRUTH, _INDEX, _COUNT = range(3)
 CONDITION_PROGRAM = Program(
     text="""\
 // Sets a conditional node's value from an integer in device memory.
+#ifdef __CUDACC_RTC__
 extern "C" __device__ void cudaGraphSetConditional(unsigned long long handle, unsigned int value);
+#endif
 
 extern "C" __global__ void set_condition(unsigned long long handle, const void* source, int bytes, int meaning,
                                          long long* rounds, int first)

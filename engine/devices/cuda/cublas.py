@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -161,8 +161,9 @@ class Gemm:
 
     def __init__(self, context: LibraryContext) -> None:
         self._context = context
-        lt = context.shared.get("cublasLt")
-        self._lt: CublasLt = lt if lt is not None else context.shared.setdefault("cublasLt", CublasLt(context))
+        if "cublasLt" not in context.shared:
+            context.shared["cublasLt"] = CublasLt(context)
+        self._lt = cast(CublasLt, context.shared["cublasLt"])
         self._products: dict[GemmShape, _Product] = {}
         self._host_scalars = {name: np.array([1, 0], name) for name in ("float32", "float64")}
 

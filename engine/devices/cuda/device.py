@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,19 +38,28 @@ class CudaDevice:
     def __init__(
         self, ordinal: int = 0, *, compiler: Compiler | None = None, libraries: Libraries = CUDA_LIBRARY
     ) -> None:
-        self._context = context = acquire(ordinal)
+        self._context = acquire(ordinal)
         self._closed = False
-        self._executables: weakref.WeakSet[CudaExecutable] = weakref.WeakSet()
+        self._executables: set[CudaExecutable] = set()  # until closed: what they hold in the driver is given back
         self._condition_kernel: CudaKernel | None = None
-        driver = context.driver
-        with context:
-            self.capability = context.attribute("COMPUTE_CAPABILITY_MAJOR") * 10 + context.attribute(
-                "COMPUTE_CAPABILITY_MINOR"
-            )
-            self.description = f"{_device_name(context)} (sm_{self.capability})"
-            self.compiler: Compiler = compiler or NvrtcCompiler(f"sm_{self.capability}")
-            flags = driver.raw.CUstream_flags.CU_STREAM_NON_BLOCKING
-            self._stream, self._side = driver.cuStreamCreate(flags), driver.cuStreamCreate(flags)
+        self._stream: Any = None
+        self._side: Any = None  # captures and their preparations
+        try:
+            with self._context:
+                self._open(compiler, libraries)
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _open(self, compiler: Compiler | None, libraries: Libraries) -> None:
+        context, driver = self._context, self._context.driver
+        major, minor = (context.attribute(f"COMPUTE_CAPABILITY_{part}") for part in ("MAJOR", "MINOR"))
+        self.capability = major * 10 + minor
+        self.description = f"{_device_name(context)} (sm_{self.capability})"
+        self.compiler: Compiler = compiler or NvrtcCompiler(f"sm_{self.capability}")
+        flags = driver.raw.CUstream_flags.CU_STREAM_NON_BLOCKING
+        self._stream = driver.cuStreamCreate(flags)
+        self._side = driver.cuStreamCreate(flags)
         self._deferred = Deferred(driver, self._stream)
         self._memory = Memory(driver, self._stream, self._deferred)
         self._library = LibraryContext(driver, self._memory, self._side, self.capability)
@@ -63,7 +71,7 @@ class CudaDevice:
             self._deferred,
             self._library,
             libraries,
-            self._view,
+            self._captured_view,
             self._condition,
         )
 
@@ -109,10 +117,10 @@ class CudaDevice:
 
     def view(self, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object) -> object:
         """A CuPy array over that memory; without CuPy an object with `__cuda_array_interface__` and DLPack."""
-        return self._view(address, shape, dtype, owner)
+        return arrays.view(self._context, self._stream, address, shape, dtype, owner)
 
-    def _view(self, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object) -> object:
-        return arrays.view(self._context, address, shape, dtype, owner)
+    def _captured_view(self, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object) -> object:
+        return arrays.view(self._context, None, address, shape, dtype, owner)
 
     # Kernels and graphs
 
@@ -137,7 +145,7 @@ class CudaDevice:
         """An executable of `plan`: `addresses` has one entry per buffer, `kernels` one per program."""
         with self._context:
             self._deferred.collect()
-        executable = CudaExecutable(self._runtime, plan, addresses, kernels)
+        executable = CudaExecutable(self._runtime, plan, addresses, kernels, self._executables.discard)
         self._executables.add(executable)
         return executable
 
@@ -157,20 +165,23 @@ class CudaDevice:
         self._condition_kernel = None
         with self._context:
             self._close_resources()
-        release(self._context)
+        self._give_back()
 
     def _close_resources(self) -> None:
-        raw = self._context.driver.raw
         for shared in self._library.shared.values():
-            close: Callable[[], None] | None = getattr(shared, "close", None)
-            if close is not None:
-                close()
+            shared.close()
         self._library.shared.clear()
         self._unload_retired()
         self._deferred.drain()
         self._memory.close()
-        raw.cuStreamDestroy(self._side)
-        raw.cuStreamDestroy(self._stream)
+
+    def _give_back(self) -> None:
+        """The streams and the context."""
+        with self._context:
+            for stream in (self._side, self._stream):
+                if stream is not None:
+                    self._context.driver.raw.cuStreamDestroy(stream)
+        release(self._context)
 
 
 def _device_name(context: PrimaryContext) -> str:

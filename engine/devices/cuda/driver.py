@@ -32,7 +32,7 @@ _ADVICE = {
     "LAUNCH_TIMEOUT": "A kernel ran longer than the display's watchdog allows: give each launch less work",
     "LAUNCH_OUT_OF_RESOURCES": "The kernel needs more registers or shared memory than there are: use fewer threads",
     "STREAM_CAPTURE_UNSUPPORTED": "The captured function did what a capture cannot hold, such as a synchronisation",
-    "STREAM_CAPTURE_INVALIDATED": "The captured function did what a capture cannot hold (synchronisation, other streams)",
+    "STREAM_CAPTURE_INVALIDATED": "The captured function did what a capture cannot hold (waiting, another stream)",
     "SYSTEM_DRIVER_MISMATCH": "The kernel module and libcuda differ in version: reboot, or reinstall the driver",
     "NOT_INITIALIZED": "The driver is shutting down: close the engine before the interpreter ends",
 }

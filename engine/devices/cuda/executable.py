@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from cudagraph.errors import DeviceError
@@ -22,7 +23,15 @@ from .work import KernelWork, Refused
 class CudaExecutable:
     """One frame's work as an instantiated CUDA graph, with a second one that measures nodes for `Timing.NODE`."""
 
-    def __init__(self, runtime: Runtime, plan: Plan, addresses: Sequence[int], kernels: Sequence[CudaKernel]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        plan: Plan,
+        addresses: Sequence[int],
+        kernels: Sequence[CudaKernel],
+        closed: Callable[[CudaExecutable], None] = lambda executable: None,
+    ) -> None:
+        self._closed = closed
         self._runtime = runtime
         self._driver = runtime.driver
         self._raw = runtime.driver.raw
@@ -31,14 +40,13 @@ class CudaExecutable:
         self._timed: GraphInstance | None = None
         self._timing = Timing.OFF
         self.rebuild_reason = ""  # why a change could not be made in place, the last time that happened
-        with runtime.context:
+        with runtime.context, ExitStack() as undo:
             self._bound = BoundPlan(runtime, plan, addresses, kernels, {})
-            try:
-                self._plain = try_instantiate(runtime, self._bound, timed=False)
-                self._frames = Frames(runtime.driver, self._faulted)
-            except BaseException:
-                self._bound.close()
-                raise
+            undo.callback(self._bound.close)
+            self._plain = try_instantiate(runtime, self._bound, timed=False)
+            undo.callback(self._plain.close)
+            self._frames = Frames(runtime.driver, self._faulted)
+            undo.pop_all()
         self._use_plan(self._bound)
 
     def _use_plan(self, bound: BoundPlan) -> None:
@@ -121,7 +129,7 @@ class CudaExecutable:
         return instance
 
     def _update_whole(self, instance: GraphInstance, fresh: GraphInstance) -> bool:
-        if fresh.events or any(isinstance(node, RegionNode) for node in self._bound.plan.nodes):
+        if fresh.pairs or any(isinstance(node, RegionNode) for node in self._bound.plan.nodes):
             return False  # its events would have to move over; its condition's name belongs to the old graph
         try:
             instance.update_to(fresh)
@@ -297,6 +305,7 @@ class CudaExecutable:
             self._bound.close()
             self._frames.close()
             self._runtime.deferred.collect()
+        self._closed(self)
 
 
 def _difference(old: Plan, new: Plan) -> str:

@@ -18,10 +18,10 @@ from .instance import GraphInstance
 class Slot:
     """One frame in flight."""
 
-    def __init__(self, driver: Driver, index: int) -> None:
+    def __init__(self, index: int) -> None:
         self.index = index
-        self.start = driver.cuEventCreate(0)
-        self.end = driver.cuEventCreate(0)
+        self.start: Any = None
+        self.end: Any = None
         self.busy = False
         self.frame = 0
         self.timing = Timing.OFF
@@ -36,7 +36,14 @@ class Frames:
         self._driver = driver
         self._raw = driver.raw
         self._fault = fault
-        self._slots = [Slot(driver, index) for index in range(FRAMES)]
+        self._slots = [Slot(index) for index in range(FRAMES)]
+        try:
+            for slot in self._slots:
+                slot.start = driver.cuEventCreate(0)
+                slot.end = driver.cuEventCreate(0)
+        except BaseException:
+            self.close()
+            raise
         self._next = 0
         self.in_flight: deque[Slot] = deque()  # oldest first
         self._records: deque[FrameRecord] = deque(maxlen=FRAMES)
@@ -91,7 +98,7 @@ class Frames:
         assert slot.bound is not None and slot.instance is not None
         elapsed = self._driver.cuEventElapsedTime(slot.start, slot.end) if slot.timing >= Timing.FRAME else None
         counters = slot.bound.counters
-        times = self._node_times(slot.start, slot.instance.events) if slot.timing >= Timing.NODE else None
+        times = self._node_times(slot.start, slot.instance.pairs) if slot.timing >= Timing.NODE else None
         return FrameRecord(slot.frame, elapsed, None if counters is None else counters.values[slot.index].copy(), times)
 
     def _node_times(self, start: Any, events: list[tuple[Any, Any]]) -> np.ndarray:
@@ -101,6 +108,7 @@ class Frames:
     def close(self) -> None:
         """Destroy the events; nothing may be in flight."""
         for slot in self._slots:
-            self._raw.cuEventDestroy(slot.start)
-            self._raw.cuEventDestroy(slot.end)
+            for event in (slot.start, slot.end):
+                if event is not None:
+                    self._raw.cuEventDestroy(event)
         self._slots = []

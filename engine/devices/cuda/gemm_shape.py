@@ -86,12 +86,13 @@ def gemm_shape(operands: Operands, options: Options) -> GemmShape:
 
 def _matrix(shape: tuple[int, ...]) -> Matrix:
     """A row-major matrix, read as the column-major one in the same memory."""
-    stride = shape[-1] * shape[-2] if len(shape) > 2 else 0
-    return shape[-1], shape[-2], shape[-1], stride
+    rows, columns = shape[-2:]
+    return columns, rows, columns, rows * columns if len(shape) > 2 else 0
 
 
 def _oriented(shape: tuple[int, ...], transpose: bool) -> tuple[int, int]:
-    return (shape[-1], shape[-2]) if transpose else (shape[-2], shape[-1])
+    rows, columns = shape[-2:]
+    return (columns, rows) if transpose else (rows, columns)
 
 
 def _batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from ...plan import Plan
 from .bound import BoundPlan
 from .counters import counter_writers
 from .driver import DriverError
+from .refusal import update_refusal
 from .runtime import Runtime
 from .work import KernelWork, Refused
 
@@ -23,7 +24,8 @@ class GraphInstance:
         self._runtime = runtime
         self._driver = runtime.driver
         self.stale: set[int] = set()  # nodes whose parameters changed since they were last brought in
-        self.events: list[tuple[Any, Any]] = []
+        self.pairs: list[tuple[Any, Any]] = []  # start and end of each node, when timed
+        self._events: list[Any] = []
         self.nodes: list[Any] = []
         self.executable: Any = None
         self._counter_node: Any = None
@@ -52,11 +54,16 @@ class GraphInstance:
 
     def _add_timed(self, work: Any, after: list[Any]) -> Any:
         driver = self._driver
-        start, end = driver.cuEventCreate(0), driver.cuEventCreate(0)
-        self.events.append((start, end))
+        start = self._event()
+        end = self._event()
+        self.pairs.append((start, end))
         before = driver.cuGraphAddEventRecordNode(self.definition, after, len(after), start)
         self.nodes.append(work.add(self.definition, [before]))
         return driver.cuGraphAddEventRecordNode(self.definition, [self.nodes[-1]], 1, end)
+
+    def _event(self) -> Any:
+        self._events.append(self._driver.cuEventCreate(0))
+        return self._events[-1]
 
     def instantiate(self) -> None:
         """Make it launchable and send it to the GPU, so that the first launch costs no more than any other."""
@@ -101,19 +108,10 @@ class GraphInstance:
 
     def update_to(self, other: GraphInstance) -> None:
         """Take over all parameters of a definition of the same topology, or raise `Refused` with the reason."""
-        status, info = self._driver.raw.cuGraphExecUpdate(self.executable, other.definition)
-        if status:
-            raise Refused(self._reason(status, info, other))
+        if self._driver.raw.cuGraphExecUpdate(self.executable, other.definition)[0]:
+            raise Refused(update_refusal(self.executable, other.definition, other.nodes))
         self._slot = 0
         self.stale.clear()
-
-    def _reason(self, status: Any, info: Any, other: GraphInstance) -> str:
-        result = getattr(info.result, "name", str(info.result)).removeprefix("CU_GRAPH_EXEC_UPDATE_")
-        where = ""
-        for index, node in enumerate(other.nodes):
-            if int(node) == int(info.errorNode) and int(info.errorNode):
-                where = f" at node {index}"
-        return f"{result.lower().replace('_', ' ')}{where} ({self._driver.code(status)})"
 
     def close(self) -> None:
         """Destroy it; no launch may be running."""
@@ -122,10 +120,9 @@ class GraphInstance:
             raw.cuGraphExecDestroy(self.executable)
         if self.definition is not None:
             raw.cuGraphDestroy(self.definition)
-        for start, end in self.events:
-            raw.cuEventDestroy(start)
-            raw.cuEventDestroy(end)
-        self.executable, self.definition, self.events, self.nodes = None, None, [], []
+        for event in self._events:
+            raw.cuEventDestroy(event)
+        self.executable, self.definition, self._events, self.nodes = None, None, [], []
 
 
 def topology(plan: Plan) -> tuple[Any, ...]:

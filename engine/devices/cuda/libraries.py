@@ -25,6 +25,14 @@ Operands = Mapping[str, Operand]
 Options = Mapping[str, Any]
 
 
+class Closable(Protocol):
+    """Something that holds on to the library or the driver until closed."""
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LibraryContext:
     """What an operation may use. `shared` belongs to all operations of the device: handles, constants."""
@@ -33,7 +41,7 @@ class LibraryContext:
     memory: Memory
     stream: Any  # free for preparations, such as a first run; becomes the captured one afterwards
     capability: int  # 90 for sm_90
-    shared: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Closable] = field(default_factory=dict)
 
 
 class CudaOperation(Protocol):

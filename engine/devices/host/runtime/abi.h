@@ -146,6 +146,10 @@ CG_EXPORT cg_u32 cg_run_nodes(const cg_node* nodes, cg_u32 count, double* times,
 // Milliseconds of the monotonic clock.
 CG_EXPORT double cg_now(void);
 
+// Memory of the device, aligned to 256 bytes and more; null when there is none left.
+CG_EXPORT void* cg_allocate(cg_u64 bytes);
+CG_EXPORT void cg_free(void* memory);
+
 // How many threads a launch may use, the caller's included; 0 stands for all cores.
 CG_EXPORT void cg_set_workers(cg_u32 workers);
 CG_EXPORT cg_u32 cg_get_workers(void);

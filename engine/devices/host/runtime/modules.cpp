@@ -1,7 +1,9 @@
-// Loading compiled modules.
+// Loading compiled modules, and the memory that kernels work on.
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "runtime.h"
 
@@ -37,3 +39,17 @@ const cg_kernel* cg_find(const cg_module* module, const char* name) {
     if (strcmp(module->kernels[i].name, name) == 0) return &module->kernels[i];
   return nullptr;
 }
+
+// Large buffers lie on huge pages where the system has them: kernels gather from all over them.
+void* cg_allocate(cg_u64 bytes) {
+  constexpr cg_u64 huge_page = 2 << 20;
+  bool large = bytes >= 2 * huge_page;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, large ? huge_page : 256, bytes ? bytes : 1) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+  return memory;
+}
+
+void cg_free(void* memory) { free(memory); }

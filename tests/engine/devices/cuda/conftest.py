@@ -122,9 +122,8 @@ def device(driver: CountingDriver, emulation: Any, compiler: Any) -> Iterator[Cu
     yield made
     made.close()
     if emulation is not None:
-        left = emulation.live_objects()
         emulation.reset()
-        assert left == {}, "objects left in the driver"
+        assert emulation.live_objects() == {}, "objects left in the driver"
 
 
 class PlanMaker:

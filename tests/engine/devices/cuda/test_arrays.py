@@ -55,7 +55,7 @@ def test_our_arrays_speak_both_protocols(device):
 def test_bfloat16_goes_through_dlpack(device):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     address = device.allocate(64)
-    view = DeviceArray(address, (4, 8), np.dtype(ml_dtypes.bfloat16), device)
+    view = DeviceArray(device._context, device.stream, address, (4, 8), np.dtype(ml_dtypes.bfloat16))
     assert not hasattr(view, "__cuda_array_interface__")
     borrowed = device.borrow(view)
     assert borrowed == (address, (4, 8), np.dtype(ml_dtypes.bfloat16))

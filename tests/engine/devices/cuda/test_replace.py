@@ -131,7 +131,7 @@ def test_a_failed_instantiation_leaves_the_old_plan_running(scaled, another, sou
     make, executable, (_, _, z) = scaled
     other = replacement(make, another, sources)
     other.fill(1, 0)
-    emulation.fail("cuGraphInstantiate", 1, 2)
+    emulation.fail("cuGraphInstantiateWithFlags", 1, 2)
     with pytest.raises(DeviceError, match="cuGraphInstantiate failed: CUDA_ERROR_OUT_OF_MEMORY, out of memory. Free memory"):
         executable.replace(other.plan(), other.addresses, other.kernels())
     run(executable)

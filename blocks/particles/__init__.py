@@ -1,0 +1,1 @@
+"""A particle system: emit, push, move, draw. All on the device; nothing is read back between frames."""

@@ -1,0 +1,56 @@
+"""`cudagraph doctor`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cudagraph.cli import checks, doctor
+from cudagraph.cli.checks import Check, Status
+
+
+def test_a_machine_with_a_compiler_is_ready(capsys):
+    assert doctor.run(as_json=False) == 0
+    printed = capsys.readouterr().out
+    assert "ready: cudagraph demo" in printed
+    assert all(word in printed for word in ("Python", "numpy", "g++", "NVRTC", "NVIDIA driver", "host", "folder"))
+
+
+def test_json_holds_the_same(capsys):
+    assert doctor.run(as_json=True) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert {"python", "host", "cuda", "devices", "cache"} <= set(report)
+    assert {"name": "host", "status": "ok"}.items() <= next(c for c in report["devices"] if c["name"] == "host").items()
+
+
+def test_what_is_missing_comes_with_what_to_type(monkeypatch, capsys):
+    monkeypatch.setattr(checks, "_version", lambda package: None)
+    assert doctor.run(as_json=False) == 1
+    printed = capsys.readouterr().out
+    assert "pip install numpy" in printed and "cudagraph[cu13]" in printed
+    assert "not ready" in printed
+
+
+def test_no_device_at_all_is_an_error(monkeypatch):
+    monkeypatch.setattr(checks, "_device_check", lambda name: Check(name, Status.MISSING, "", "buy one"))
+    assert [(check.status, check.advice) for check in checks.device_checks()] == [(Status.ERROR, "buy one")] * 2
+
+
+def test_without_a_compiler_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(checks.shutil, "which", lambda name: None)
+    monkeypatch.setattr(checks, "_version", lambda package: None)
+    assert all("cudagraph[host]" in check.advice for check in checks.compiler_checks())
+
+
+@pytest.mark.parametrize(("value", "status"), [("0", "missing"), ("/proc/nowhere", "missing"), (None, "ok")])
+def test_cache_folder(value, status, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDAGRAPH_CACHE", value or str(tmp_path))
+    check = checks.cache_checks()[0]
+    assert (check.status, bool(check.advice)) == (status, status == "missing")
+
+
+def test_misspelt_variables_are_pointed_out(monkeypatch):
+    monkeypatch.setenv("CUDAGRAPH_DEVISE", "host")
+    assert "did you mean CUDAGRAPH_DEVICE" in checks.cache_checks()[-1].found
