@@ -95,17 +95,21 @@ def c_type(dtype: np.dtype[Any]) -> str:
 
 def packer(dtype: np.dtype[Any]) -> Callable[[Any], bytes]:
     """A fast function from a value to the bytes of a scalar dtype. A float too large for the type becomes infinite, as in C."""
+
+    def converted(value: Any) -> bytes:
+        with np.errstate(over="ignore"):
+            return np.asarray(value).astype(dtype).tobytes()
+
     try:
         pack = struct.Struct(dtype.char).pack
     except struct.error:  # bfloat16
-        return lambda value: np.asarray(value).astype(dtype).tobytes()
+        return converted
 
     def packed(value: Any) -> bytes:
         try:
             return pack(value)
         except OverflowError:
-            with np.errstate(over="ignore"):
-                return np.asarray(value).astype(dtype).tobytes()
+            return converted(value)
 
     return packed
 

@@ -63,7 +63,7 @@ def _check(subject: str, argument: KernelArgument, bound: Any, check_operand: Ch
 
 def _check_literal(subject: str, argument: KernelArgument, bound: Any) -> None:
     wanted = C_TYPES.get(argument.ctype)
-    integral = isinstance(bound, (int, str, Size, np.integer, np.bool_))
+    integral = isinstance(bound, (int, str, Size, np.integer)) or wanted == getattr(bound, "dtype", None)
     if isinstance(bound, np.generic) and bound.dtype not in C_TYPES.values():
         raise DescriptionError(f"{subject} takes {_KINDS[argument.kind]}, not a {bound.dtype}")
     if wanted is not None and wanted.kind in "iub" and not integral:

@@ -147,8 +147,10 @@ class State(Tensor):
             self.init = fitted
 
     def known_shape(self) -> tuple[int, ...]:
-        """The shape, if it does not depend on what is connected; `ShapeError` otherwise."""
+        """The shape, if it is written or was left behind by an engine; `ShapeError` otherwise."""
         if not all(isinstance(length, int) for length in tuple(self.shape)):
+            if isinstance(self.init, np.ndarray) and self.init.ndim:
+                return self.init.shape
             raise ShapeError(f"{self} has no size yet: add its block to an engine and call update() first")
         return tuple(self.shape)  # type: ignore[return-value]
 

@@ -29,7 +29,7 @@ from .explain import Explanation, Tier
 from .flatten import flatten
 from .lower import lower
 from .memory import Layout, plan_memory
-from .plan import Buffer, LibraryNode, Place, Plan
+from .plan import Buffer, KernelNode, LibraryNode, Place, Plan
 from .storage import Storage
 
 
@@ -135,7 +135,6 @@ class Builder:
         self._environment = environment
         self._cache = BinaryCache(environment.cache)
         self._kernels: dict[Program, Kernel] = {}
-        self._marked: dict[Block, None] = {}  # blocks that carry the message of a failed build
         self.builds = 0
         self.errors: tuple[CudaGraphError, ...] = ()
 
@@ -156,15 +155,14 @@ class Builder:
         """The same plan with other kernels."""
         try:
             plan = self._lower(context)
-            kernels = self._load(plan)
+            kernels = self._load(context, plan, True)
             if plan.nodes != running.plan.nodes or len(plan.programs) != len(running.plan.programs):
                 outcome = running.executable.replace(plan, running.storage.addresses, kernels)
             else:
                 outcome = _swap_kernels(running, plan, kernels)
         except CudaGraphError as error:
-            for block, _ in sources:
-                error.block = block
-                self._fail(error, True)
+            error.block = error.block or next(iter(sources))[0]
+            self._fail(error, True)
             raise
         self._recover(context)
         return Running(plan, running.layout, running.storage, running.executable, self._device, context), outcome
@@ -180,7 +178,7 @@ class Builder:
     def _build(self, context: Context, running: Running | None, timing: Timing) -> tuple[Running, str]:
         plan = self._lower(context)
         layout = plan_memory(plan, reuse=self._environment.memory_planner)
-        kernels = self._load(plan)
+        kernels = self._load(context, plan, running is not None)
         storage = running.storage if running else Storage(self._device, poison=self._environment.poison)
         draft = storage.draft(plan, layout, self._bindings.address)
         try:
@@ -205,7 +203,7 @@ class Builder:
         with _collector_paused():  # a plan is no garbage, but the collector would walk it again and again as it grows
             return lower(context, self._bindings.types(), keep_all=keep_all)
 
-    def _load(self, plan: Plan) -> list[Kernel]:
+    def _load(self, context: Context, plan: Plan, running: bool) -> list[Kernel]:
         """Every kernel of the plan, compiling what is new."""
         missing = [program for program in plan.programs if program not in self._kernels]
         if missing:
@@ -213,7 +211,7 @@ class Builder:
                 compiled = compile_programs(missing, self._device.compiler, self._cache, progress=progress)
             failed = {program: result for program, result in compiled.items() if isinstance(result, CompileError)}
             if failed:
-                raise self._compile_error(plan, failed)
+                raise self._compile_error(context, plan, failed, running)
             for program, result in compiled.items():
                 assert not isinstance(result, CompileError)
                 self._kernels[program] = self._device.load(program, result.binary, result.path)
@@ -222,28 +220,33 @@ class Builder:
             self._kernels = dict(zip(plan.programs, kernels, strict=True))
         return kernels
 
-    def _compile_error(self, plan: Plan, failed: Mapping[Program, CompileError]) -> CompileError:
-        first = next(iter(failed.values()))
-        users = [node for node in plan.nodes if plan.programs[getattr(node, "program", 0)] in failed and hasattr(node, "program")]
-        names = ", ".join(dict.fromkeys(node.block for node in users[:3]))
-        more = f" (and {len(failed) - 1} other kernels)" if len(failed) > 1 else ""
-        error = CompileError(f"while compiling {names}{more}: {first}", origin=first.origin)
-        error.log = first.log
-        identities = {node.key[0] for node in users}
-        error.blocks = identities  # type: ignore[attr-defined]
+    def _compile_error(
+        self, context: Context, plan: Plan, failed: Mapping[Program, CompileError], running: bool
+    ) -> CompileError:
+        """One error for all kernels that failed; each block gets the message of its own."""
+        by_identity = {block.identity: block for block in context.walk()}
+        first: Block | None = None
+        for node in plan.nodes:
+            problem = failed.get(plan.programs[node.program]) if isinstance(node, KernelNode) else None
+            if problem is not None:
+                block = by_identity[node.key[0]]
+                first = first or block
+                _mark(block, problem, running)
+        assert first is not None
+        problem = next(iter(failed.values()))
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        error = CompileError(f"{first.path}: {problem}{more}", origin=problem.origin)
+        error.log = problem.log
+        error.block = first
         return error
 
     def _fail(self, error: CudaGraphError, running: bool) -> None:
-        self.errors = (*self.errors, error) if error not in self.errors else self.errors
-        block = error.block
-        if isinstance(block, Block):
-            tail = ". The last good graph keeps running" if running else ""
-            block.debug.set_state(BlockState.ERROR, f"{error}{tail}")
-            self._marked[block] = None
+        self.errors = (error,)
+        if isinstance(error.block, Block) and error.block.debug.state is not BlockState.ERROR:
+            _mark(error.block, error, running)
 
     def _recover(self, context: Context) -> None:
         self.errors = ()
-        self._marked.clear()
         for block in context.walk():
             debug = block.debug
             if debug.state is not BlockState.OK:
@@ -259,6 +262,10 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _mark(block: Block, error: CudaGraphError, running: bool) -> None:
+    block.debug.set_state(BlockState.ERROR, f"{error}. The last good graph keeps running" if running else str(error))
 
 
 def _swap_kernels(running: Running, plan: Plan, kernels: list[Kernel]) -> str:

@@ -152,7 +152,7 @@ class _Display:
 
     def close(self) -> None:
         """Remove the bar."""
-        pass
+        self._timer.cancel()
         if self._timer.is_alive():
             self._timer.join()
         with self._lock:

@@ -217,6 +217,7 @@ class CudaEngine:
                     self._keep_states(block)
                 block.attach(None, None, None)
             self._closed = True
+            self._launch = self._launch_nothing
             if self._running is not None:
                 self._running.close()
                 self._running = None
@@ -377,6 +378,7 @@ class CudaEngine:
             running.storage.poison_arena()
 
     def _launch_nothing(self, frame: int) -> None:
+        self._check_open()
         raise DescriptionError(f"frame {frame} has nothing to run: the first build failed")
 
     def _update_each_frame(self) -> None:

@@ -322,7 +322,7 @@ class _Lowering:
         dtype = C_TYPES.get(define.get(argument.ctype, argument.ctype))
         if dtype is None:
             raise DescriptionError(f"{subject}: argument {argument.name} is a {argument.ctype}; bind a parameter of that type, not {bound!r}")
-        value = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
+        value: Any = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             raise ShapeError(f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; use long long in the kernel")
         return Constant(pack_scalar(value, dtype))

@@ -110,7 +110,7 @@ class Storage:
         """Exchange the memory of a delay's two buffers; False before the first frame, when there is nothing to pass on."""
         here, there = self._persistent[current.owner], self._persistent[previous.owner]
         if here.fresh:
-            here.fresh = False
+            here.fresh = there.fresh = False
             return False
         self._persistent[current.owner], self._persistent[previous.owner] = there, here
         self.move(plan, current.index, there.address)

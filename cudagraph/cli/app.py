@@ -93,26 +93,26 @@ def kernels(
 @cache_app.callback()
 def cache(context: typer.Context, json: Json = False) -> None:
     """The compiled kernels on disk: where, and how much."""
-    from .cache import show
+    from .cache import show_cache
 
     if context.invoked_subcommand is None:
-        show(as_json=json)
+        show_cache(as_json=json)
 
 
 @cache_app.command()
 def path(json: Json = False) -> None:
     """The folder."""
-    from .cache import show
+    from .cache import show_cache
 
-    show("path", as_json=json)
+    show_cache("path", as_json=json)
 
 
 @cache_app.command()
 def size(json: Json = False) -> None:
     """Bytes in use."""
-    from .cache import show
+    from .cache import show_cache
 
-    show("bytes", as_json=json)
+    show_cache("bytes", as_json=json)
 
 
 @cache_app.command()

@@ -5,20 +5,20 @@ from __future__ import annotations
 from cudagraph.engine.cache import BinaryCache
 from cudagraph.environment import Environment
 
-from .output import console, print_json
+from .output import print_json, show
 
 
-def show(what: str | None = None, *, as_json: bool) -> None:
+def show_cache(what: str | None = None, *, as_json: bool) -> None:
     """Print where the compiled kernels are and how many bytes they take, or only one of the two ("path", "bytes")."""
     cache = _cache()
     facts = {"path": str(cache.folder) if cache.folder else None, "bytes": cache.size()}
     if as_json:
         print_json(facts if what is None else {what: facts[what]})
     elif what is not None:
-        console().print(facts[what] if facts[what] is not None else "none", soft_wrap=True)
+        show(str(facts[what]) if facts[what] is not None else "none")
     else:
         where = facts["path"] or "none (CUDAGRAPH_CACHE=0)"
-        console().print(f"path   {where}\nbytes  {facts['bytes']:,}", soft_wrap=True)
+        show(f"path   {where}", f"bytes  {facts['bytes']:,}")
 
 
 def clear(*, as_json: bool) -> None:
@@ -27,7 +27,7 @@ def clear(*, as_json: bool) -> None:
     if as_json:
         print_json({"freed_bytes": freed})
     else:
-        console().print(f"{freed:,} bytes freed")
+        show(f"{freed:,} bytes freed")
 
 
 def _cache() -> BinaryCache:

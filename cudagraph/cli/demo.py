@@ -13,7 +13,7 @@ from cudagraph.engine import CudaEngine
 from cudagraph.errors import DescriptionError
 
 from .keyboard import interactive
-from .output import console, print_json
+from .output import print_json, show
 from .png import write_png
 
 _FRAMES = 600
@@ -124,10 +124,9 @@ def _median_overhead_us(engine: CudaEngine, frames: int) -> float:
 
 def _print_summary(demo: Demo) -> None:
     engine = demo.engine
-    out = console()
-    out.print(engine.report(), soft_wrap=True)
+    show(engine.report(), "")
     measured = f", {demo.fps:,.0f} frames per second, {demo.overhead_us:.1f} us around each" if demo.fps else ""
-    out.print(
-        f"\n{demo.frames:,} frames on {engine.device.description}{measured}; "
+    show(
+        f"{demo.frames:,} frames on {engine.device.description}{measured}; "
         f"{demo.hot_updates} values changed, {engine.rebuilds} build"
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.text import Text
 
 from .checks import Check, Status, cache_checks, compiler_checks, cuda_checks, device_checks, package_checks
-from .output import console, print_json, table
+from .output import print_json, show, table
 
 _SECTIONS: dict[str, Callable[[], list[Check]]] = {
     "python": package_checks,
@@ -33,11 +33,9 @@ def run(*, as_json: bool) -> int:
 
 
 def _print(sections: dict[str, list[Check]], healthy: bool) -> None:
-    out = console()
     listed = table(("", "", "status", "found", "what to do"), ())
     for name, section in sections.items():
         for row, check in enumerate(section):
             status = Text(check.status, style=_STYLES[check.status])
             listed.add_row("" if row else name, check.name, status, check.found, check.advice)
-    out.print(listed)
-    out.print("\nready: cudagraph demo" if healthy else "\nnot ready: see what to do for the lines marked error")
+    show(listed, "", "ready: cudagraph demo" if healthy else "not ready: see what to do for the lines marked error")

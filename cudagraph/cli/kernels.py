@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.text import Text
+
 from cudagraph.errors import CompileError
 from cudagraph.program import Program
 from cudagraph.source import KERNELS, KernelSource, resolve_source
 
-from .output import console, print_json, table
+from .output import print_json, show, table
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 _TYPES = ("float", "double", "__half", "__nv_bfloat16")
@@ -81,7 +83,7 @@ def _print_library(as_json: bool) -> None:
         print_json(facts)
         return
     rows = [(name, fact["entry"], ", ".join(fact["arguments"]), fact["formula"]) for name, fact in facts.items()]
-    console().print(table(("kernel", "entry", "arguments", "computes"), rows))
+    show(table(("kernel", "entry", "arguments", "computes"), rows))
 
 
 def _facts(source: KernelSource) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _print_outcomes(outcomes: list[Outcome], as_json: bool) -> None:
     good = [outcome for outcome in outcomes if not outcome.error]
     numbers = ("registers", "shared bytes", "spills", "max threads")
     rows = [(o.kernel, o.T, o.arch, o.registers, o.shared_bytes, o.spills, o.max_threads) for o in good]
-    console().print(table(("kernel", "T", "arch", *numbers), rows, right=numbers))
+    show(table(("kernel", "T", "arch", *numbers), rows, right=numbers))
     for message in dict.fromkeys(outcome.error for outcome in outcomes if outcome.error):
-        console().print(message, style="red", soft_wrap=True)
-    console().print(f"{len(good)} of {len(outcomes)} compiled")
+        show(Text(message, style="red"))
+    show(f"{len(good)} of {len(outcomes)} compiled")

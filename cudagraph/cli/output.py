@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 _PIPED_WIDTH = 10_000  # nothing is folded or cut where another program reads
 
 
-def console() -> Console:
-    """Standard output."""
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, markup=False)
+def show(*items: RenderableType) -> None:
+    """Print to standard output; in a pipe without colours, folding and trailing spaces."""
+    if sys.stdout.isatty():
+        Console(highlight=False, markup=False).print(*items, sep="\n")
+        return
+    text = io.StringIO()
+    Console(file=text, width=_PIPED_WIDTH, no_color=True, highlight=False, markup=False).print(*items, sep="\n")
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:

@@ -3,7 +3,7 @@
 // Layout: previous and particles have room for `capacity` particles; counters are device values. `before` and `now` hold
 //         the frame number and the part of a particle that is still owed, from frame to frame.
 // Idea:   thread i carries over particle i if it is still alive, then makes new particle i; both reserve their place
-//         with one warp-aggregated atomic. Every thread works out the number of new particles itself, from `before`, so
+//         with one atomic. Every thread works out the number of new particles itself, from `before`, so
 //         the host has nothing to do per frame. Random numbers depend on (seed, i, frame) only, never on the order.
 // Floor:  64 bytes per survivor (read and written), 32 per new particle.
 

@@ -47,19 +47,20 @@ void join(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Capture>&
   capture->streams.push_back(stream);
 }
 
-void begin(const std::shared_ptr<Stream>& stream, std::shared_ptr<Graph> graph, CUstreamCaptureMode mode, bool owns) {
+/// Captures into `graph`, or into a new one.
+void begin(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Graph>& graph, CUstreamCaptureMode mode) {
   static uint64_t ids = 0;
   require(stream != legacy_stream(), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   require(!stream->capture, CUDA_ERROR_ILLEGAL_STATE);
   require(mode >= CU_STREAM_CAPTURE_MODE_GLOBAL && mode <= CU_STREAM_CAPTURE_MODE_RELAXED);
   auto capture = std::make_shared<Capture>();
   capture->id = ++ids;
-  capture->graph = std::move(graph);
+  capture->graph = graph ? graph : make_graph();
   capture->graph->capturing = true;
   capture->mode = mode;
   capture->thread = std::this_thread::get_id();
   capture->origin = stream;
-  capture->owns_graph = owns;
+  capture->owns_graph = !graph;
   join(stream, capture);
   driver().captures.push_back(capture);
 }
@@ -144,9 +145,9 @@ void capture_work(Stream& stream, Work work) {
 }
 
 CUdeviceptr capture_allocation(Stream& stream, const std::shared_ptr<Pool>& pool, size_t bytes) {
-  CUdeviceptr address = reserve_for_graph(pool, bytes);
-  capture_work(stream, AllocWork{address, bytes, pool->properties});
-  return address;
+  auto memory = reserve_for_graph(pool, bytes);
+  capture_work(stream, AllocWork{memory, bytes, pool->properties});
+  return memory->address;
 }
 
 void capture_record(Event& event, Stream& stream) {
@@ -174,7 +175,7 @@ void capture_wait(const std::shared_ptr<Stream>& stream, const Event& event) {
 using namespace emulated;
 
 DRIVER_API cuStreamBeginCapture_v2(CUstream where, CUstreamCaptureMode mode) {
-  return call(__func__, Needs::Context, [&] { begin(stream_of(where), make_graph(), mode, true); });
+  return call(__func__, Needs::Context, [&] { begin(stream_of(where), nullptr, mode); });
 }
 
 DRIVER_API cuStreamBeginCaptureToGraph(CUstream where, CUgraph handle, const CUgraphNode* from,
@@ -184,7 +185,7 @@ DRIVER_API cuStreamBeginCaptureToGraph(CUstream where, CUgraph handle, const CUg
     auto graph = live(handle);
     require(!graph->capturing);
     auto edges = edges_from(*graph, from, data, count);
-    begin(stream, graph, mode, false);
+    begin(stream, graph, mode);
     for (const Edge& edge : edges) stream->tail.push_back(edge.from);
   });
 }

@@ -34,7 +34,7 @@ CUdeviceptr capture_allocation(Stream& stream, const std::shared_ptr<Pool>& pool
 void capture_record(Event& event, Stream& stream);
 void capture_wait(const std::shared_ptr<Stream>& stream, const Event& event);
 
-/// Takes an address for a graph's allocation node; usable only while the graph runs.
-uintptr_t reserve_for_graph(const std::shared_ptr<Pool>& pool, size_t bytes);
+/// Takes an address for a graph's allocation node; usable from there to the free node only.
+std::shared_ptr<const GraphMemory> reserve_for_graph(const std::shared_ptr<Pool>& pool, size_t bytes);
 
 }  // namespace emulated

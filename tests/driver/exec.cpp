@@ -126,7 +126,7 @@ void start(const ExecState& state) {
 void renew_allocations(const Exec& exec) {
   for (const ExecNode& node : exec.state->nodes) {
     auto* work = std::get_if<AllocWork>(&node.work);
-    Allocation* found = work ? allocation_at(work->address) : nullptr;
+    Allocation* found = work ? allocation_at(work->memory->address) : nullptr;
     if (!found || !found->ready) continue;
     require(exec.flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
     found->ready = false;

@@ -36,7 +36,6 @@ struct Exec {
   std::map<CUgraphNode, size_t> slots;  // by the node of the definition
   std::shared_ptr<ExecState> state;
   Mark last;  // the newest launch: the next one waits for it
-  std::vector<CUdeviceptr> allocations;  // addresses that belong to allocation nodes
 
   /// The state to change: a copy when a queued launch still uses the present one.
   ExecState& writable();

@@ -23,8 +23,6 @@ namespace {
 
 void forget_node(Node& node) {
   for (const auto& nested : nested_graphs(node.work)) forget_graph(*nested);
-  if (auto* allocation = std::get_if<AllocWork>(&node.work))
-    if (!node.graph->executables && allocation_at(allocation->address)) release(allocation->address);
   driver().nodes.remove(node.handle);
 }
 

@@ -21,6 +21,7 @@ struct Allocation {
   std::shared_ptr<Pool> pool;
   bool ready = true;      // a stream-ordered allocation is usable once its stream got there
   bool released = false;  // a stream-ordered free is queued
+  bool of_graph = false;  // belongs to an allocation node: freeing it only ends its use in this launch
   unsigned flags = 0;
 
   bool on_device() const { return kind == MemoryKind::Device || kind == MemoryKind::Managed; }

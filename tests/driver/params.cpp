@@ -55,8 +55,9 @@ Work alloc_from(CUDA_MEM_ALLOC_NODE_PARAMS& params, const Graph& graph) {
   require(params.bytesize > 0 && params.poolProps.handleTypes == CU_MEM_HANDLE_TYPE_NONE);
   require(!graph.parent);
   bool on_host = params.poolProps.location.type != CU_MEM_LOCATION_TYPE_DEVICE;
-  params.dptr = reserve_for_graph(default_pool(on_host), params.bytesize);
-  return AllocWork{params.dptr, params.bytesize, params.poolProps};
+  auto memory = reserve_for_graph(default_pool(on_host), params.bytesize);
+  params.dptr = memory->address;
+  return AllocWork{memory, params.bytesize, params.poolProps};
 }
 
 Work free_from(CUdeviceptr address, const Graph& graph) {
@@ -182,7 +183,7 @@ void params_from(CUgraphNodeParams& params, Node& node) {
     void operator()(const AllocWork& work) {
       out.alloc.poolProps = work.properties;
       out.alloc.bytesize = work.bytes;
-      out.alloc.dptr = work.address;
+      out.alloc.dptr = work.memory->address;
     }
     void operator()(const FreeWork& work) { out.free.dptr = work.address; }
     void operator()(const ConditionalWork& work) {

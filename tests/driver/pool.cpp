@@ -62,7 +62,19 @@ size_t user_pools() {
   return count;
 }
 
-uintptr_t reserve_for_graph(const std::shared_ptr<Pool>& pool, size_t bytes) { return allocate_from(pool, bytes); }
+std::shared_ptr<const GraphMemory> reserve_for_graph(const std::shared_ptr<Pool>& pool, size_t bytes) {
+  uintptr_t address = allocate_from(pool, bytes);
+  allocation_at(address)->of_graph = true;
+  return std::make_shared<const GraphMemory>(address);
+}
+
+GraphMemory::~GraphMemory() {
+  if (!allocation_at(address)) return;  // freed outside of the graph
+  try {
+    release(address);
+  } catch (CUresult) {  // a broken fence: already sticky
+  }
+}
 
 }  // namespace emulated
 

@@ -116,10 +116,19 @@ void run(const EventRecordWork& work) {
 }
 
 void run(const AllocWork& work) {
-  if (Allocation* found = allocation_at(work.address)) found->ready = true;
+  Allocation* found = allocation_at(work.memory->address);
+  if (!found) illegal(work.memory->address, "an allocation node");
+  std::memset(reinterpret_cast<void*>(found->begin), fresh_poison, found->bytes);
+  found->ready = true;
 }
 
-void run(const FreeWork& work) { release(work.address); }
+void run(const FreeWork& work) {
+  Allocation* found = allocation_at(work.address);
+  if (!found || !found->ready) illegal(work.address, "a free node");
+  if (!found->of_graph) return release(work.address);
+  std::memset(reinterpret_cast<void*>(found->begin), freed_poison, found->bytes);
+  found->ready = false;
+}
 
 template <class Other> void run(const Other&) {}
 

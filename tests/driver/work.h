@@ -66,8 +66,17 @@ struct ConditionalWork {
   std::shared_ptr<std::vector<CUgraph>> handles;
 };
 
-struct AllocWork {
+/// The address of an allocation node, given back when the last graph, executable or launch that has the node is gone.
+struct GraphMemory {
   CUdeviceptr address = 0;
+
+  explicit GraphMemory(CUdeviceptr taken) : address(taken) {}
+  GraphMemory(const GraphMemory&) = delete;
+  ~GraphMemory();
+};
+
+struct AllocWork {
+  std::shared_ptr<const GraphMemory> memory;
   size_t bytes = 0;
   CUmemPoolProps properties{};
 };

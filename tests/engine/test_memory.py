@@ -173,9 +173,27 @@ def test_a_chain_of_equal_buffers_needs_two_slots(kept):
     assert layout.without_reuse_nbytes == 10 * 1024
 
 
-def test_a_chain_of_any_sizes_needs_the_largest_two_neighbours():
-    sizes = [random.Random(5).randrange(1, 100) * 256 for _ in range(500)]
-    assert plan_memory(make_chain(sizes)).arena_nbytes == max(map(sum, itertools.pairwise(sizes)))
+def lifetimes_of(plan):
+    return find_lifetimes(plan, {b.index: b.nbytes for b in plan.roots() if b.place in (Place.ARENA, Place.KEPT)})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_chain_of_any_sizes_needs_the_largest_two_neighbours(seed):
+    chance = random.Random(seed)
+    sizes = [chance.randrange(1, 100) * 256 for _ in range(300)]
+    enough = max(map(sum, itertools.pairwise(sizes)))
+    assert plan_memory(make_chain(sizes)).arena_nbytes == enough
+    assert pack_backwards(lifetimes_of(make_chain(sizes)), enough).nbytes == enough
+
+
+@pytest.mark.parametrize("pack", [pack_by_size, lambda lifetimes: pack_backwards(lifetimes, 1024)])
+def test_small_buffers_share_what_a_large_one_left(pack):
+    """Two of 512 bytes are in use at once, before and after one of 1024."""
+    sizes = [512, 512, 0, 1024, 0, 512, 512]
+    touched = [(0, 1), (0, 1), (2,), (3,), (4,), (5, 6), (5, 6)]
+    nodes = tuple(make_node(i, (i - 1,) if i else (), (), touched[i]) for i in range(len(touched)))
+    plan = Plan(tuple(make_buffer(i, size) for i, size in enumerate(sizes)), nodes, ())
+    assert pack([lifetime for lifetime in lifetimes_of(plan) if lifetime.size]).nbytes == 1024
 
 
 def test_independent_nodes_do_not_share_although_listed_one_after_the_other():

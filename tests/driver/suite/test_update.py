@@ -120,9 +120,9 @@ def test_an_attribute_that_may_not_change_is_named(bench: Any, cu: Any) -> None:
     executable = bench.instantiate(chain(bench, y, 2.0))
     graph = bench.graph()
     node = cu.cuGraphAddKernelNode(graph, [], 0, bench.scale(y, 1, 2.0))
-    value = cu.raw.CUlaunchAttributeValue()
+    value = cu.raw.CUkernelNodeAttrValue()
     value.cooperative = 1
-    cu.cuGraphKernelNodeSetAttribute(node, cu.raw.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_COOPERATIVE, value)
+    cu.cuGraphKernelNodeSetAttribute(node, cu.raw.CUkernelNodeAttrID.CU_LAUNCH_ATTRIBUTE_COOPERATIVE, value)
     assert update(cu, executable, graph) == ("ERROR_ATTRIBUTES_CHANGED", int(node))
 
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from devices_under_test import open_device
+from devices_under_test import EMULATED, missing_gpu, open_device
 
 import cudagraph as cg
 
-
-def _devices() -> list[Any]:
-    chosen = os.environ.get("CUDAGRAPH_TEST_DEVICE")
-    if chosen:
-        return [chosen]
-    return ["host", pytest.param("cuda", marks=pytest.mark.gpu)]
+DEVICES = ["emulated"] if EMULATED else ["host", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
-@pytest.fixture(params=_devices())
+@pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
     """Name of the device under test."""
+    if request.param == "cuda" and missing_gpu():
+        pytest.skip(f"{missing_gpu()}")
     return request.param
 
 

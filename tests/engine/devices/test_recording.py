@@ -399,7 +399,9 @@ def test_a_failed_frame_shows_when_waited_for(executable):
     executable.wait()
 
 
-def test_nothing_works_after_close(device, executable):
+@pytest.mark.parametrize("logging", [True, False])
+def test_nothing_works_after_close(device, executable, logging):
+    device.logging = logging
     executable.set_scalar(0, 1, b"abcd")
     executable.launch(0)
     executable.close()

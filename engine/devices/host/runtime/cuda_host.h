@@ -21,3 +21,4 @@
 #include "bfloat16.h"
 #include "groups.h"
 #include "launch.h"
+#include "checks.h"

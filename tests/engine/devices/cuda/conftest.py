@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cudagraph.engine.devices.base import FrameRecord, Timing
+from cudagraph.engine.devices.base import Compiler, FrameRecord, Timing
 from cudagraph.engine.devices.cuda import CudaDevice
 from cudagraph.engine.devices.cuda import driver as cuda_driver
 from cudagraph.engine.devices.cuda.executable import CudaExecutable
+from cudagraph.engine.devices.host.library import runtime_path
+from cudagraph.engine.devices.host.toolchain import HostCompiler, find_toolchain
 from cudagraph.engine.plan import (
     Argument,
     Buffer,
@@ -41,7 +43,6 @@ from cudagraph.program import Language, Program
 
 EMULATED = os.environ.get("CUDAGRAPH_TEST_DRIVER") == "emulated"
 HERE = Path(__file__).parent
-sys.path.insert(0,"/tmp/mine/interim"); from interim import Compiler as _C; INTERIM=_C(); INTERIM_RT="/tmp/mine/interim/rt.so"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,13 +63,28 @@ def emulation(repository: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.load(INTERIM_RT)
+    cache = os.environ.get("CUDAGRAPH_TEST_CACHE")
+    return module.load(runtime_path(find_toolchain(), Path(cache) if cache else None), cache)
+
+
+class RememberingCompiler(HostCompiler):
+    """The host device's compiler, which makes what the emulated driver runs; each program once per session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[str, bytes] = {}
+
+    def compile(self, program: Program) -> bytes:
+        """The module image."""
+        if program.digest not in self._known:
+            self._known[program.digest] = super().compile(program)
+        return self._known[program.digest]
 
 
 @pytest.fixture(scope="session")
-def compiler(emulation: Any) -> Any:
-    """What the device compiles with: the host device's compiler for emulated GPUs, NVRTC for real ones."""
-    return None if emulation is None else INTERIM
+def compiler(emulation: Any) -> Compiler | None:
+    """What the device compiles with: its own NVRTC on a real GPU."""
+    return None if emulation is None else RememberingCompiler()
 
 
 class CountingDriver:
