@@ -219,6 +219,8 @@ class BlockBuilder:
         outputs: dict[str, ElementwiseOperand] = {}
         values: dict[str, ElementwiseOperand] = {}
         for name, bound in arguments.items():
+            if name in assigned:
+                self._check_operand(f"{self._block.path}: {expression!r}: {name}", bound, True)
             group = outputs if name in assigned else inputs if isinstance(bound, Operand) else values
             group[name] = ElementwiseOperand(ctype_of(bound), scalar=is_scalar_operand(bound))
         source = elementwise_source(expression, inputs, outputs, values)

@@ -21,7 +21,8 @@ def dataflow(
 ) -> nx.DiGraph:
     """Blocks as nodes (by name, with `kind`, `state`, `time_ms`), wires as edges.
 
-    `wires` maps destinations to sources. `describe` may add facts to an edge, such as the concrete shape and bytes.
+    `wires` maps destinations to sources. An edge has a `label`, the `ports` at both ends of each of its wires, and whether
+    it is `delayed`. `describe` may add facts, such as the concrete shape and bytes (those of the first wire, bytes of all).
     """
     members = list(blocks)
     graph = nx.DiGraph()
@@ -34,10 +35,23 @@ def dataflow(
         if ends[0] is None or ends[1] is None:
             continue  # the composite's own ports: they come from outside
         facts = describe(source) if describe else {"label": f"{show(source.dtype)}{show_shape(tuple(source.shape))}"}
-        ports = (source.name, destination.name)
-        graph.add_edge(ends[0].name, ends[1].name, **facts, ports=ports, delayed=isinstance(source, DelayPort))
+        facts |= {"ports": ((source.name, destination.name),), "delayed": isinstance(source, DelayPort)}
+        _add_wire(graph, ends[0].name, ends[1].name, facts)
     for earlier, later in order:
         ends = inside.get(earlier), inside.get(later)
         if ends[0] is not None and ends[1] is not None and not graph.has_edge(ends[0].name, ends[1].name):
-            graph.add_edge(ends[0].name, ends[1].name, label="", ports=None, delayed=False)
+            graph.add_edge(ends[0].name, ends[1].name, label="", ports=(), delayed=False)
     return graph
+
+
+def _add_wire(graph: nx.DiGraph, source: str, destination: str, facts: dict[str, Any]) -> None:
+    """An edge, or what one more wire adds to it."""
+    known = graph.get_edge_data(source, destination)
+    if known is None:
+        graph.add_edge(source, destination, **facts)
+        return
+    known["label"] += f", {facts['label']}"
+    known["ports"] += facts["ports"]
+    known["delayed"] &= facts["delayed"]
+    if "nbytes" in facts:
+        known["nbytes"] = known.get("nbytes", 0) + facts["nbytes"]

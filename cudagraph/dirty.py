@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .work import Kernel
+
 if TYPE_CHECKING:
     from .block import Block
     from .option import Option
@@ -56,9 +58,13 @@ class DirtyTracker:
         self.bindings[port] = None
 
     def mark_option(self, option: Option) -> None:
-        """A library call's option changed."""
+        """An option changed: of library calls, or a macro of kernels, which is as good as new source."""
         self.cold = True
         self.options[option] = None
+        block = option.block
+        for position, work in enumerate(block.description.work):
+            if isinstance(work, Kernel) and any(value is option for _, value in work.define):
+                self.mark_source(block, position, block.source_of(position))
 
     def mark_source(self, block: Block, work: int, before: KernelSource) -> None:
         """The source of one of a block's kernels changed; `before` is what it falls back to if the new one fails."""

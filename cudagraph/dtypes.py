@@ -97,7 +97,7 @@ def packer(dtype: np.dtype[Any]) -> Callable[[Any], bytes]:
     """A fast function from a value to the bytes of a scalar dtype. A float too large for the type becomes infinite, as in C."""
 
     def converted(value: Any) -> bytes:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(value).astype(dtype).tobytes()
 
     try:

@@ -37,14 +37,12 @@ def _graph_of(what: Any) -> nx.DiGraph:
     if isinstance(what, nx.DiGraph):
         return what
     if isinstance(what, Block):
-        return dataflow([what.children[name] for name in what.children] or [what], dict(_wires(what)), what.description.order)
+        description = what.description
+        wires = {destination: source for source, destination in description.wires}
+        return dataflow(description.children or (what,), wires, description.order)
     if isinstance(what, Context):
         return dataflow(list(what.blocks.values()), what.wires, what.order)
     return what.graph()
-
-
-def _wires(block: Block) -> list[tuple[Any, Any]]:
-    return [(destination, source) for source, destination in block.description.wires]
 
 
 def _text(graph: nx.DiGraph) -> str:

@@ -264,6 +264,13 @@ class CudaEngine:
             if self._running is not None:
                 self._running.executable.timing = self._profile.timing
 
+    @property
+    def frame_ms(self) -> float | None:
+        """Device time of the newest finished frame, in milliseconds; None while nothing is measured."""
+        with self._lock:
+            self._collect()
+            return self._profile.frames[-1].elapsed_ms if self._profile.frames else None
+
     def explain(self) -> Explanation:
         """What the last frame did, and why. Prints as text."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -203,14 +204,14 @@ class _Lowering:
     def _view(self, port: ViewPort, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
         base = self._buffers[self._buffer(self._flat.source(port.source))]
         start = self._resolver.scopes[port.block].size(port.offset) * dtype.itemsize
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        nbytes = math.prod(shape) * dtype.itemsize
         if start < 0 or start + nbytes > base.nbytes:
             raise ShapeError(f"{name} covers bytes {start} to {start + nbytes} of {base.name}, which has {base.nbytes}")
         return self._add(name, shape, dtype, base.place, base.base, base.offset + start, base.owner)
 
     @staticmethod
     def _check_bytes(operand: Operand, shape: tuple[int, ...], dtype: np.dtype[Any], base: Buffer) -> None:
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        nbytes = math.prod(shape) * dtype.itemsize
         if nbytes != base.nbytes:
             raise ShapeError(f"{operand.path} takes over the memory of {base.name}, but needs {nbytes} bytes instead of {base.nbytes}")
 

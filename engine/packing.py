@@ -198,9 +198,8 @@ def pack_by_size(lifetimes: Iterable[Lifetime]) -> Packing:
     """Place the largest buffers first, each in the tightest gap that those in use at the same time leave. Quadratic."""
     order = sorted(lifetimes, key=lambda each: (-each.size, -each.last_node, each.buffer))
     followers, everyone = _Followers(order), np.arange(len(order))
-    ordered = np.array([followers.among(everyone, lifetime) for lifetime in order], bool).reshape(
-        len(order), len(order)
-    )
+    rows = [followers.among(everyone, lifetime) for lifetime in order]
+    ordered = np.array(rows, bool).reshape(len(order), len(order))
     together = ~(ordered | ordered.T)
     starts = np.zeros(len(order), np.int64)
     sizes = np.array([lifetime.size for lifetime in order], np.int64)

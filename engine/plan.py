@@ -6,6 +6,7 @@ Nodes and buffers refer to each other by index, so a plan can be printed, compar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,7 +46,7 @@ class Buffer:
     @property
     def nbytes(self) -> int:
         """Size in bytes (contiguous, C order)."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def is_view(self) -> bool:

@@ -1,6 +1,7 @@
 """A kernel's source is edited while the graph runs, first with a mistake and then without."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,13 @@ with tempfile.TemporaryDirectory() as folder, cg.CudaEngine(watch=True) as engin
     print("y = x * x         ", engine.read(block.y))
 
     path.write_text(SOURCE.replace("x[i] * x[i]", "x[i] * oops"))  # as an editor would save it
+    time.sleep(0.25)  # files are looked at a few times a second
     engine.update()
     print("a mistake is saved", engine.read(block.y), "- the old kernel keeps running:", block.debug.state)
     print(next(line for line in block.debug.message.splitlines() if "oops" in line))
 
     path.write_text(SOURCE.replace("x[i] * x[i]", "x[i] + 100.0f"))
+    time.sleep(0.25)
     engine.update()
     print("y = x + 100       ", engine.read(block.y), "- state:", block.debug.state)
     print("builds:", engine.rebuilds)

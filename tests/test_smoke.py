@@ -48,7 +48,7 @@ def test_everything_once(tmp_path):
         np.testing.assert_array_equal(engine.read(scale.y), 2 * np.minimum(a[::-1] + 3, 100))
         assert engine.rebuilds == 2
 
-        source = 'extern "C" __global__ void scale(const float* x, float* y, float factor, long long n) {'
+        source = 'extern "C" __global__ void scale(const T* x, T* y, float factor, long long n) {'
         scale.replace_source(source + " for (long long i = threadIdx.x; i < n; i += 250) y[i] = -x[i]; }")
         engine.update(sync=True)
         np.testing.assert_array_equal(engine.read(scale.y), -np.minimum(a[::-1] + 3, 100))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cudagraph.blocks import ParticleSystem
 from cudagraph.engine import CudaEngine
 from cudagraph.errors import DescriptionError
+from cudagraph.parameter import Parameter
 
 from .keyboard import interactive
 from .output import print_json, show
@@ -30,7 +32,7 @@ class Demo:
         self.hot_updates = 0
         self.fps = 0.0
         self.overhead_us = 0.0
-        for parameter in self.system.parameters.values():
+        for parameter in dict.fromkeys(self.system.parameters.values()):  # some are shown under two names
             parameter.on_change(self._count)
 
     @property
@@ -83,43 +85,40 @@ def run(
 
 def run_headless(demo: Demo, frames: int) -> None:
     """First as fast as it goes, then frames that are waited for: for the overhead, and for the time of each block."""
-    sample = min(_SAMPLE, frames // 4)
     engine = demo.engine
+    sample = min(_SAMPLE, frames // 4)
+    plain = frames - 2 * sample
     tweaks = _tweaks(demo.system)
+    engine.profile = "frame" if sample else "block"
     engine.update(sync=True)  # compiles
-    plain = frames - 1 - 2 * sample
     started = time.perf_counter()
-    for frame in range(plain):
-        if frame % _TWEAK_EVERY == _TWEAK_EVERY - 1:
+    for frame in range(1, plain):
+        if frame % _TWEAK_EVERY == 0:
             parameter, factor = next(tweaks)
             parameter.value *= factor
         engine.update()
     engine.synchronize()
-    demo.fps = plain / (time.perf_counter() - started)
-    demo.overhead_us = _median_overhead_us(engine, sample)
+    demo.fps = (plain - 1) / (time.perf_counter() - started)
+    demo.overhead_us = statistics.median([_overhead_us(engine) for _ in range(sample)] or [0.0])
     engine.profile = "block"
     for _ in range(sample):
         engine.update(sync=True)
 
 
-def _tweaks(system: ParticleSystem) -> Any:
+def _tweaks(system: ParticleSystem) -> Iterator[tuple[Parameter[float], float]]:
     """Endless changes that take each other back."""
     ways = ((system.gravity, 1.25), (system.drag, 2.0), (system.rate, 0.8))
     return itertools.cycle((*ways, *((parameter, 1 / factor) for parameter, factor in ways)))
 
 
-def _median_overhead_us(engine: CudaEngine, frames: int) -> float:
-    """Time in `update()` that the device did not compute. The host device computes inside of `update()`."""
-    engine.profile = "frame"
-    engine.update(sync=True)
-    overheads = []
-    for _ in range(frames):
-        started = time.perf_counter()
-        engine.update()
-        seconds = time.perf_counter() - started
-        engine.synchronize()
-        overheads.append(1e6 * seconds)
-    return statistics.median(overheads)
+def _overhead_us(engine: CudaEngine) -> float:
+    """Time in one `update()` that the device did not compute. A GPU computes after it, the host device inside of it."""
+    started = time.perf_counter()
+    engine.update()
+    seconds = time.perf_counter() - started
+    engine.synchronize()
+    inside = engine.frame_ms if engine.device.name == "host" else None
+    return max(0.0, 1e6 * seconds - 1e3 * (inside or 0.0))
 
 
 def _print_summary(demo: Demo) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import cudagraph as cg
+from cudagraph.engine.cache import BinaryCache
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,8 +143,7 @@ def test_kernels_that_cannot_be_compiled_are_reported():
 
 
 def test_cache(tmp_path):
-    (tmp_path / "ab" / "cd").mkdir(parents=True)
-    (tmp_path / "ab" / "cd" / "x.bin").write_bytes(b"1234567")
+    BinaryCache(tmp_path).put("a kernel", b"1234567")
     folder = str(tmp_path)
     assert cudagraph("cache", "path", CUDAGRAPH_CACHE=folder).stdout == f"{folder}\n"
     assert json.loads(cudagraph("cache", "--json", CUDAGRAPH_CACHE=folder).stdout) == {"path": folder, "bytes": 7}

@@ -44,9 +44,10 @@ def test_without_a_compiler_the_extra_is_named(monkeypatch):
     assert all("cudagraph[host]" in check.advice for check in checks.compiler_checks())
 
 
-@pytest.mark.parametrize(("value", "status"), [("0", "missing"), ("/proc/nowhere", "missing"), (None, "ok")])
-def test_cache_folder(value, status, monkeypatch, tmp_path):
-    monkeypatch.setenv("CUDAGRAPH_CACHE", value or str(tmp_path))
+@pytest.mark.parametrize(("folder", "status"), [("0", "missing"), ("file/inside", "missing"), ("new/one", "ok")])
+def test_cache_folder(folder, status, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CUDAGRAPH_CACHE", folder if folder == "0" else str(tmp_path / folder))
     check = checks.cache_checks()[0]
     assert (check.status, bool(check.advice)) == (status, status == "missing")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ class Terminal:
         self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
         os.close(theirs)
         self.text = ""
+        self.closed = False
         os.set_blocking(self.ours, False)
 
     def terminal_settings(self) -> list[object]:
@@ -39,7 +41,7 @@ class Terminal:
         """Read until `text` was printed since the last call."""
         until = time.monotonic() + seconds
         while text not in self.text:
-            assert time.monotonic() < until, f"{text!r} did not appear in\n{self.text[-3000:]}"
+            assert time.monotonic() < until and not self.closed, f"{text!r} did not appear in\n{self.text[-3000:]}"
             self.read()
         self.text = self.text[self.text.index(text) + len(text) :]
 
@@ -48,10 +50,12 @@ class Terminal:
             self.text += os.read(self.ours, 65536).decode(errors="replace")
         except BlockingIOError:
             time.sleep(0.01)
+        except OSError:  # what Linux says once the program has closed its end
+            self.closed = True
 
     def finish(self) -> int:
         until = time.monotonic() + 30
-        while self.process.poll() is None and time.monotonic() < until:
+        while not self.closed and time.monotonic() < until:
             self.read()
         return self.process.wait(timeout=5)
 
@@ -83,13 +87,12 @@ def test_keys_change_values_while_it_runs(terminal):
     terminal.wait_for("paused")
     terminal.press("q")
     assert terminal.finish() == 0
-    terminal.read()
     assert "values changed, 1 build" in terminal.text
     assert terminal.terminal_settings() == terminal.settings
 
 
 def test_the_terminal_is_restored_after_an_interrupt(terminal):
     terminal.wait_for("hot updates 0")
-    terminal.press("\x03")
+    terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() != 0
     assert terminal.terminal_settings() == terminal.settings

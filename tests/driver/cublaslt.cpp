@@ -14,7 +14,8 @@
 #include <string>
 #include <vector>
 
-#define LT_API extern "C" __attribute__((visibility("default"))) Status
+#define LT_EXPORT extern "C" __attribute__((visibility("default")))
+#define LT_API LT_EXPORT Status
 
 extern "C" CUfunction cudagraph_driver_native(const char* name, void (*native)(void**), const size_t* sizes,
                                               size_t count);
@@ -138,7 +139,7 @@ double activate(int kind, double x) {
   return x;
 }
 
-// ---- the kernel -------------------------------------------------------------------------------------------------------
+// The kernel.
 
 enum Argument { at_problem, at_a, at_b, at_c, at_d, at_bias, at_alpha, at_beta, at_workspace, argument_count };
 
@@ -214,7 +215,7 @@ CUfunction kernel() {
   return function;
 }
 
-// ---- checking -----------------------------------------------------------------------------------------------------------
+// Checking.
 
 Matrix matrix_of(const Attributes& layout) {
   return {layout.get<int>(layout_type),  layout.get<int>(order) == 1,      layout.get<uint64_t>(rows),
@@ -290,10 +291,10 @@ LT_API cublasLtDestroy(Library* library) {
   return success;
 }
 
-extern "C" __attribute__((visibility("default"))) size_t cublasLtGetVersion() { return CUDA_VERSION / 1000 * 10000 + 900; }
-extern "C" __attribute__((visibility("default"))) size_t cublasLtGetCudartVersion() { return CUDA_VERSION; }
+LT_EXPORT size_t cublasLtGetVersion() { return CUDA_VERSION / 1000 * 10000 + 900; }
+LT_EXPORT size_t cublasLtGetCudartVersion() { return CUDA_VERSION; }
 
-extern "C" __attribute__((visibility("default"))) const char* cublasLtGetStatusName(Status status) {
+LT_EXPORT const char* cublasLtGetStatusName(Status status) {
   switch (status) {
     case success: return "CUBLAS_STATUS_SUCCESS";
     case not_initialized: return "CUBLAS_STATUS_NOT_INITIALIZED";
@@ -304,7 +305,7 @@ extern "C" __attribute__((visibility("default"))) const char* cublasLtGetStatusN
   return "CUBLAS_STATUS_UNKNOWN";
 }
 
-extern "C" __attribute__((visibility("default"))) const char* cublasLtGetStatusString(Status status) {
+LT_EXPORT const char* cublasLtGetStatusString(Status status) {
   return cublasLtGetStatusName(status);
 }
 
@@ -423,8 +424,11 @@ LT_API cublasLtMatmul(Library* library, Attributes* desc, const void* alpha, con
   if (reinterpret_cast<uintptr_t>(workspace) % 16) return invalid_value;
   auto* bias = desc->get<void*>(bias_pointer);
   if ((problem.epilogue & with_bias) && !bias) return invalid_value;
-  if (!problem.device_scalars) problem.alpha = load(problem.scale, alpha, 0), problem.beta = load(problem.scale, beta, 0);
-  if (!problem.device_scalars && problem.beta != 0 && !c) return invalid_value;
+  if (!problem.device_scalars) {
+    problem.alpha = load(problem.scale, alpha, 0);
+    problem.beta = load(problem.scale, beta, 0);
+    if (problem.beta != 0 && !c) return invalid_value;
+  }
   if (!(problem.epilogue & with_bias)) bias = nullptr;
   const void* none = nullptr;
   const void** from_alpha = problem.device_scalars ? &alpha : &none;

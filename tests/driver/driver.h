@@ -37,7 +37,7 @@ struct Pool;
 struct Stream;
 struct UserObject;
 
-// ---- objects and their handles --------------------------------------------------------------------------------------
+// Objects and their handles.
 
 struct Context {
   CUcontext handle{};
@@ -136,7 +136,7 @@ template <> inline auto& table<CUgraphExec>() { return driver().execs; }
 template <> inline auto& table<CUuserObject>() { return driver().user_objects; }
 template <> inline auto& table<CUmemoryPool>() { return driver().pools; }
 
-// ---- calls ----------------------------------------------------------------------------------------------------------
+// Calls.
 
 /// What must hold before a function does anything. `Context` also reports a sticky error.
 enum class Needs { Nothing, Init, Context };

@@ -100,7 +100,7 @@ bool holds_conditionals(const Graph& graph) {
   return found;
 }
 
-// ---- user objects -----------------------------------------------------------------------------------------------------
+// User objects.
 
 namespace {
 

@@ -66,7 +66,7 @@ bool holds_memory_nodes(const Graph& graph);
 bool holds_conditionals(const Graph& graph);
 std::vector<std::shared_ptr<Graph>> nested_graphs(const Work& work);
 
-// ---- params.cpp: between the API's structs and Work ---------------------------------------------------------------------
+// Params.cpp: between the API's structs and Work.
 
 KernelWork kernel_from(const CUDA_KERNEL_NODE_PARAMS_v2& params);
 CUDA_KERNEL_NODE_PARAMS_v2 kernel_params(Node& node);

@@ -17,7 +17,7 @@ void launch(CUfunction handle, Size3 grid, Size3 block, unsigned shared, CUstrea
   submit(stream_of(stream), std::move(work));
 }
 
-// ---- copies -----------------------------------------------------------------------------------------------------------
+// Copies.
 
 bool pageable(uintptr_t address) { return !in_device_range(address) && !allocation_at(address); }
 
@@ -88,7 +88,7 @@ uintptr_t device_side(CUdeviceptr pointer, size_t bytes) {
   return pointer;
 }
 
-// ---- fills ------------------------------------------------------------------------------------------------------------
+// Fills.
 
 void fill_later(FillWork work, CUstream stream) {
   check_fill(work);

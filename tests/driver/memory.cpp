@@ -27,12 +27,19 @@ Heap& heap() {
   static Heap* instance = [] {
     auto* made = new Heap;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void* range = mmap(nullptr, range_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void* range = mmap(nullptr, range_bytes, PROT_NONE, flags, -1, 0);
     require(range != MAP_FAILED, CUDA_ERROR_OUT_OF_MEMORY);
     made->begin = made->next = reinterpret_cast<uintptr_t>(range);
     return made;
   }();
   return *instance;
+}
+
+int accesses = 0;
+
+void protect(int protection) {
+  if (driver().settings.strict || protection != PROT_NONE)
+    mprotect(reinterpret_cast<void*>(heap().begin), range_bytes, protection);
 }
 
 size_t rounded(size_t bytes) { return (bytes + granularity - 1) / granularity * granularity; }
@@ -66,7 +73,7 @@ bool fence_intact(const Allocation& allocation) {
 void give_back_device(const Allocation& allocation) {
   Heap& all = heap();
   all.device_bytes -= allocation.bytes;
-  // Whole pages go back to the system and read as zero; the rest is poisoned. Large freed blocks must not stay resident.
+  // The first megabyte is poisoned, the pages after it go back to the system: large freed blocks must not stay.
   uintptr_t end = allocation.begin + allocation.bytes;
   std::memset(reinterpret_cast<void*>(allocation.begin), freed_poison, std::min<size_t>(allocation.bytes, 1 << 20));
   uintptr_t first = (allocation.begin + (1 << 20) + 4095) & ~uintptr_t{4095}, last = end & ~uintptr_t{4095};
@@ -75,14 +82,23 @@ void give_back_device(const Allocation& allocation) {
 
 }  // namespace
 
+DeviceAccess::DeviceAccess() {
+  if (accesses++ == 0) protect(PROT_READ | PROT_WRITE);
+}
+
+DeviceAccess::~DeviceAccess() {
+  if (--accesses == 0) protect(PROT_NONE);
+}
+
 Allocation& allocate(size_t bytes, MemoryKind kind) {
   require(bytes > 0);
+  DeviceAccess access;
   Allocation made;
   made.bytes = bytes;
   made.kind = kind;
   made.id = ++heap().ids;
   made.context = current_context();
-  made.begin = made.on_device() ? take_device_range(bytes) : take_host_memory(bytes);
+  made.begin = kind == MemoryKind::Device ? take_device_range(bytes) : take_host_memory(bytes);
   std::memset(reinterpret_cast<void*>(made.begin), fresh_poison, bytes);
   return heap().allocations[made.begin] = made;
 }
@@ -105,11 +121,12 @@ void release(uintptr_t address) {
   Allocation gone = found->second;
   all.erase(found);
   if (gone.pool) gone.pool->used -= gone.bytes;
-  if (gone.kind == MemoryKind::Pinned) {
+  if (gone.kind == MemoryKind::Pinned || gone.kind == MemoryKind::Managed) {
     std::memset(reinterpret_cast<void*>(gone.begin), freed_poison, gone.bytes);
     std::free(reinterpret_cast<void*>(gone.begin));
   }
-  if (!gone.on_device()) return;
+  if (gone.kind != MemoryKind::Device) return;
+  DeviceAccess access;
   bool intact = fence_intact(gone);
   give_back_device(gone);
   if (!intact && driver().settings.strict)

@@ -27,6 +27,13 @@ struct Allocation {
   bool on_device() const { return kind == MemoryKind::Device || kind == MemoryKind::Managed; }
 };
 
+/// While one exists, device memory can be touched. At all other times the host crashes on it, as on a real machine.
+class DeviceAccess {
+ public:
+  DeviceAccess();
+  ~DeviceAccess();
+};
+
 struct Pool {
   CUmemoryPool handle{};
   CUmemPoolProps properties{};

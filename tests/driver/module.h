@@ -39,7 +39,7 @@ std::vector<std::vector<std::byte>> copy_arguments(const Function& function, voi
 /// Offset and size of one argument in the packed parameter buffer.
 std::pair<size_t, size_t> argument_place(const Function& function, size_t index);
 
-// ---- runtime.cpp: the host device's ABI -------------------------------------------------------------------------------
+// Runtime.cpp: the host device's ABI.
 
 /// Loads an image; fails with the code the driver has for an image of another architecture, or a broken one.
 void* load_image(const void* image);

@@ -147,14 +147,16 @@ DRIVER_API cuGraphAddEmptyNode(CUgraphNode* out, CUgraph graph, const CUgraphNod
 
 DRIVER_API cuGraphAddEventRecordNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* from, size_t count,
                                      CUevent event) {
-  return call(__func__, Needs::Context,
-              [&] { add(out, graph, from, nullptr, count, [&](Graph&) { return Work{EventRecordWork{live(event)}}; }); });
+  return call(__func__, Needs::Context, [&] {
+    add(out, graph, from, nullptr, count, [&](Graph&) { return Work{EventRecordWork{live(event)}}; });
+  });
 }
 
 DRIVER_API cuGraphAddEventWaitNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* from, size_t count,
                                    CUevent event) {
-  return call(__func__, Needs::Context,
-              [&] { add(out, graph, from, nullptr, count, [&](Graph&) { return Work{EventWaitWork{live(event)}}; }); });
+  return call(__func__, Needs::Context, [&] {
+    add(out, graph, from, nullptr, count, [&](Graph&) { return Work{EventWaitWork{live(event)}}; });
+  });
 }
 
 DRIVER_API cuGraphAddMemAllocNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* from, size_t count,
@@ -277,7 +279,8 @@ DRIVER_API cuGraphMemFreeNodeGetParams(CUgraphNode node, CUdeviceptr* out) {
   return call(__func__, Needs::Context, [&] { *out = work_of<FreeWork>(node).address; });
 }
 
-DRIVER_API cuGraphKernelNodeSetAttribute(CUgraphNode node, CUlaunchAttributeID id, const CUlaunchAttributeValue* value) {
+DRIVER_API cuGraphKernelNodeSetAttribute(CUgraphNode node, CUlaunchAttributeID id,
+                                         const CUlaunchAttributeValue* value) {
   return call(__func__, Needs::Context, [&] {
     require(value != nullptr);
     work_of<KernelWork>(node).attributes[id] = *value;

@@ -31,7 +31,7 @@ struct Runtime {
 const Runtime& runtime() {
   static const Runtime loaded = [] {
     const std::string& path = driver().settings.runtime;
-    void* library = path.empty() ? nullptr : dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    void* library = path.empty() ? nullptr : dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) std::fprintf(stderr, "[cuda] no host runtime at '%s'\n", path.c_str());
     require(library != nullptr, CUDA_ERROR_SYSTEM_NOT_READY);
     auto symbol = [&](const char* name) { return dlsym(library, name); };

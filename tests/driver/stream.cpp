@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "capture.h"
+#include "memory.h"
 #include "work.h"
 
 namespace emulated {
@@ -34,7 +35,9 @@ void run_next(Stream& stream) {
   stream.queue.pop_front();
   for (const Mark& mark : operation.after) run_until(mark);
   ++stream.completed;
-  if (operation.run && driver().sticky == CUDA_SUCCESS) operation.run();
+  if (!operation.run || driver().sticky != CUDA_SUCCESS) return;
+  DeviceAccess access;
+  operation.run();
 }
 
 }  // namespace

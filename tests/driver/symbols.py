@@ -43,9 +43,11 @@ TEXTS = {  # what cuGetErrorString says; the others get their name in words
     "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED": "capture was not ended in the same stream as it began",
     "CUDA_ERROR_STREAM_CAPTURE_UNJOINED": "capturing stream has unjoined work",
     "CUDA_ERROR_STREAM_CAPTURE_ISOLATION": "dependency created on uncaptured work in another stream",
-    "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT": "operation would make the legacy stream depend on a capturing blocking stream",
+    "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT": "operation would make the legacy stream depend on a capturing blocking "
+    "stream",
     "CUDA_ERROR_CAPTURED_EVENT": "operation not permitted on an event last recorded in a capturing stream",
-    "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD": "attempt to terminate a thread-local capture sequence from another thread",
+    "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD": "attempt to terminate a thread-local capture sequence from another "
+    "thread",
     "CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE": "the graph update was not performed because it included changes which "
     "violated constraints specific to instantiated graph update",
     "CUDA_ERROR_UNKNOWN": "unknown error",
@@ -103,12 +105,12 @@ def generate(include: Path, sources: Iterable[Path], target: Path, compiler: str
     """Write the three tables into `target`."""
     symbols = exported(include / "cuda.h", compiler)
     missing = sorted(set(symbols) - emulated(sources))
-    stubs = [
-        f'extern "C" __attribute__((visibility("default"))) int {name}() {{ return cudagraph_driver_missing("{name}"); }}'
-        for name in missing
+    head = [
+        'extern "C" int cudagraph_driver_missing(const char* symbol);',
+        '#define STUB extern "C" __attribute__((visibility("default"))) int',
     ]
-    declaration = 'extern "C" int cudagraph_driver_missing(const char* symbol);'
-    (target / "stubs.cpp").write_text("\n".join([declaration, *stubs, ""]))
+    stubs = [f'STUB {name}() {{ return cudagraph_driver_missing("{name}"); }}' for name in missing]
+    (target / "stubs.cpp").write_text("\n".join([*head, *stubs, ""]))
     table = symbol_table(symbols, versions(include / "cudaTypedefs.h")) + ALIASES
     (target / "symbols.inc").write_text("".join(f'{{"{a}", {b}, "{c}"}},\n' for a, b, c in table))
     (target / "errors.inc").write_text("".join(f'{{{n}, "{n}", "{t}"}},\n' for n, t in errors(include / "cuda.h")))

@@ -20,7 +20,7 @@ def interpreters() -> list[str]:
     """The interpreters with CUDA wheels."""
     named = [os.environ.get(f"CUDAGRAPH_TEST_{name}") for name in ("CU12", "CU13")]
     own = [sys.executable] if importlib.util.find_spec("cuda") else []
-    return [path for path in [*named, *own] if path]
+    return list(dict.fromkeys(path for path in [*named, *own] if path))
 
 
 @pytest.mark.parametrize("interpreter", interpreters())

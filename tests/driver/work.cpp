@@ -47,9 +47,8 @@ size_t extent(const Side& side, const CUDA_MEMCPY3D& p) {
 void check_operand(CUmemorytype type, const Side& side, size_t bytes) {
   if (!driver().settings.strict) return;
   bool on_device = in_device_range(side.base);
-  if (type == CU_MEMORYTYPE_DEVICE) require(device_visible(side.base, bytes));
-  if (type != CU_MEMORYTYPE_DEVICE && on_device) require(device_visible(side.base, bytes));
-  if (type == CU_MEMORYTYPE_HOST && on_device) require(allocation_at(side.base)->kind == MemoryKind::Managed);
+  require(type != CU_MEMORYTYPE_HOST || !on_device);
+  if (type == CU_MEMORYTYPE_DEVICE || on_device) require(device_visible(side.base, bytes));
 }
 
 [[noreturn]] void illegal(uintptr_t address, const std::string& who) {

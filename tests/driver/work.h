@@ -66,7 +66,7 @@ struct ConditionalWork {
   std::shared_ptr<std::vector<CUgraph>> handles;
 };
 
-/// The address of an allocation node, given back when the last graph, executable or launch that has the node is gone.
+/// The address of an allocation node. Given back when the last graph, executable or launch that has the node is gone.
 struct GraphMemory {
   CUdeviceptr address = 0;
 

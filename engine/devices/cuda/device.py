@@ -97,8 +97,11 @@ class CudaDevice:
 
     def upload(self, address: int, data: np.ndarray) -> None:
         """Copy a C-contiguous array to the device, in stream order. `data` may be reused when the call returns."""
-        with self._context:
+        if self._context.bound:  # once per frame with changed parameters: skip what the context costs
             self._memory.upload(address, data)
+        else:
+            with self._context:
+                self._memory.upload(address, data)
 
     def download(self, address: int, out: np.ndarray) -> None:
         """Copy from the device into `out` (C-contiguous); waits for it."""

@@ -148,7 +148,16 @@ class CudaExecutable:
 
     def _retire(self, instance: GraphInstance | None) -> None:
         if instance is not None:
-            self._runtime.deferred.after_frames(instance.close)
+            self._after_frames(instance.close)
+
+    def _after_frames(self, close: Callable[[], None]) -> None:
+        """Close something that the frames in flight run, and that their records are read from."""
+
+        def collect_and_close() -> None:
+            self._frames.collect()
+            close()
+
+        self._runtime.deferred.after_frames(collect_and_close)
 
     # Changes
 
@@ -221,7 +230,7 @@ class CudaExecutable:
             except BaseException:
                 bound.close(keep=old.operations)
                 raise
-            self._runtime.deferred.after_frames(lambda: old.close(keep=bound.operations))
+            self._after_frames(lambda: old.close(keep=bound.operations))
             return answer
 
     def _bring_in(self, bound: BoundPlan) -> str:

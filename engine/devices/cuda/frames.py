@@ -61,13 +61,17 @@ class Frames:
         self._next = (self._next + 1) % FRAMES
         self.in_flight.append(slot)
 
-    def finished(self) -> list[FrameRecord]:
-        """Records of the frames that ended since the last call, oldest first."""
+    def collect(self) -> None:
+        """Make the records of frames that are done, while what they were measured with exists."""
         while self.in_flight:
             status = self._raw.cuEventQuery(self.in_flight[0].end)[0]
             if status == self._raw.CUresult.CUDA_ERROR_NOT_READY:
                 break
             self._finish_oldest(status)
+
+    def finished(self) -> list[FrameRecord]:
+        """Records of the frames that ended since the last call, oldest first."""
+        self.collect()
         records = list(self._records)
         self._records.clear()
         return records

@@ -1,4 +1,4 @@
-"""Whether a kernel can reach a barrier, read from its source: a graph of names that mention names.
+"""What a kernel can reach, read from its source: a graph of names that mention names.
 
 It errs on the safe side. Every function, class and macro of the source counts, and mentioning one counts as calling it.
 """
@@ -19,23 +19,24 @@ _FORCED = "CUDAGRAPH_FIBERS"  # a kernel that defines this macro is run with fib
 _NO_FUNCTIONS = frozenset("__launch_bounds__ __attribute__ alignas decltype noexcept __align__ sizeof".split())
 
 
-def reaches_barrier(tokens: Sequence[Token], entry: str) -> bool:
-    """Whether anything that `entry` may call is a barrier or a warp-wide operation."""
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a kernel may call. `barrier`: a barrier or a warp-wide operation; `recursion`: a function that is running."""
+
+    barrier: bool
+    recursion: bool
+
+
+def reach(tokens: Sequence[Token], entry: str) -> Reach:
+    """What `entry` may call, directly or through others."""
     mentions = _mentions(tokens)
-    if any(_FORCED in names for names in mentions.values()):
-        return True
     groups = any(token.kind is TokenKind.DIRECTIVE and "cooperative_groups" in token.text for token in tokens)
-    seen: set[str] = set()
-    ahead = [entry]
-    while ahead:
-        name = ahead.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if _BARRIER.fullmatch(name) or (groups and name in _GROUP_BARRIERS):
-            return True
-        ahead.extend(mentions.get(name, ()))
-    return False
+    called = _closure(mentions, entry)
+    barrier = any(_BARRIER.fullmatch(name) or (groups and name in _GROUP_BARRIERS) for name in called)
+    forced = any(_FORCED in names for names in mentions.values())
+    functions = called & mentions.keys()
+    recursion = any(name in _closure(mentions, *mentions[name] - {name}) or name in _bodies(mentions, name) for name in functions)
+    return Reach(barrier or forced, recursion)
 
 
 def _mentions(tokens: Sequence[Token]) -> dict[str, set[str]]:

@@ -57,7 +57,7 @@ class Toolchain:
 
     def flags(self, *, sanitize: bool, fibers: bool) -> list[str]:
         """The options for kernels."""
-        flags = [*_LANGUAGE, *_NUMERICS, *_machine(), "-O1" if sanitize else "-O3", f"-I{RUNTIME}"]
+        flags = [*_LANGUAGE, *_NUMERICS, *_machine(), "-Og" if sanitize else "-O3", f"-I{RUNTIME}"]
         if self.family is Family.GCC:
             flags.append("-fno-gnu-unique")  # or static shared memory of equal names is one across modules
         if fibers and not sanitize:

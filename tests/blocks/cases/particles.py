@@ -70,7 +70,7 @@ CASES = [
         hot={"strength": -2.0, "direction": (1.0, 0.0, 0.0), "dt": 0.5},
         compare=compare_particles,
         misuses=(
-            Misuse(bind_wrong_dtype, cg.ShapeError, "float32 is not record"),
+            Misuse(bind_wrong_dtype, cg.DescriptionError, r"record\(.*\); the array bound to it is float32"),
             Misuse(lambda engine: Gravity(direction=(0.0, 1.0)), cg.DescriptionError, "float3"),
             Misuse(lambda engine: Gravity(dt=-1.0), cg.DescriptionError, "out of range: 0.0 to 1.0"),
         ),

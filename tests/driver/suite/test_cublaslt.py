@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -69,10 +69,10 @@ class Gemm:
 
 
 @pytest.fixture
-def gemm(bench: Any) -> Iterator[Callable[..., Gemm]]:
+def gemm(bench: Any) -> Callable[..., Gemm]:
     """Makes products."""
     pytest.importorskip("nvmath")
-    yield lambda dtype="float32": Gemm(bench, dtype)
+    return lambda dtype="float32": Gemm(bench, dtype)
 
 
 def matrix(rows: int, cols: int, dtype: Any, seed: int) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 from typing import Any
 
 import numpy as np
@@ -101,6 +104,26 @@ def test_pointer_attributes(bench: Any, cu: Any) -> None:
     assert int(cu.cuPointerGetAttribute(names.CU_POINTER_ATTRIBUTE_RANGE_SIZE, address)) == 32
     with pytest.raises(RuntimeError, match="INVALID_VALUE"):
         cu.cuPointerGetAttribute(names.CU_POINTER_ATTRIBUTE_MEMORY_TYPE, np.zeros(8).ctypes.data)
+
+
+def test_the_host_cannot_touch_device_memory(bench: Any) -> None:
+    """As on a real machine; kernels and copies reach it. The kernel of the system says so without a crash."""
+    address, libc = bench.device([1.0]), ctypes.CDLL(None, use_errno=True)
+    reader, writer = os.pipe()
+    assert libc.write(writer, ctypes.c_void_p(address), ctypes.c_size_t(4)) == -1
+    assert ctypes.get_errno() == errno.EFAULT
+    os.close(reader)
+    os.close(writer)
+
+
+def test_managed_memory_is_open_to_both(bench: Any, cu: Any) -> None:
+    address = int(cu.cuMemAllocManaged(4, cu.raw.CUmemAttach_flags.CU_MEM_ATTACH_GLOBAL))
+    values = np.frombuffer((ctypes.c_char * 4).from_address(address), np.float32)
+    values[0] = 3
+    bench.launch(bench.scale(address, 1, 2.0))
+    bench.finish()
+    assert values[0] == 6
+    cu.cuMemFree(address)
 
 
 def test_two_and_three_dimensional_copies(bench: Any, cu: Any) -> None:

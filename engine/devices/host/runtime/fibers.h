@@ -8,9 +8,9 @@
 #define CG_FIBERS 0  // set by the compiler driver: 1 where the kernel can reach a barrier
 #endif
 
-// The top of each stack holds a mark. Stacks lie one above the other, so an overflow hits the mark below first.
+// Above each stack lies a mark. Stacks lie one above the other: an overflow that nothing else noticed may hit the mark
+// of the next lower one before that fiber runs on what is left of its stack.
 enum : cg_u64 { CG_MARK = 0x5afe57ac6b0a7d3full };
-enum { CG_MARK_BYTES = 64 };
 
 CG_INLINE char* cg_stack_top(cg_worker* w, int fiber) {
   return w->stacks + (size_t)fiber * (CG_STACK + CG_STACK_COLOUR);
@@ -20,31 +20,14 @@ CG_INLINE cg_u64* cg_mark(cg_worker* w, int fiber) { return (cg_u64*)cg_stack_to
 CG_INLINE int cg_first_lane(cg_u32 lanes) { return __builtin_ctz(lanes); }
 CG_INLINE int cg_lane() { return cg_self->current & (CG_WARP - 1); }
 
-CG_COLD int cg_pick_lane_otherwise(cg_worker* w, cg_u32 ready) {
-  if (w->schedule == CG_REVERSE) return 31 - __builtin_clz(ready);
-  w->random = w->random * 1664525u + 1013904223u;
-  for (int skip = (int)((w->random >> 8) % (cg_u32)__builtin_popcount(ready)); skip > 0; skip--) ready &= ready - 1;
-  return cg_first_lane(ready);
-}
-
 // The lane after `lane` that can run, round the warp.
-CG_INLINE int cg_pick_lane(cg_worker* w, cg_u32 ready, int lane) {
-  if (CG_UNLIKELY(w->schedule != CG_FORWARD)) return cg_pick_lane_otherwise(w, ready);
+CG_INLINE int cg_pick_lane(cg_u32 ready, int lane) {
   cg_u32 later = ready & (cg_u32)(~1ull << lane);
   return cg_first_lane(later ? later : ready);
 }
 
-CG_COLD int cg_pick_warp_otherwise(cg_worker* w, int warp) {
-  int start = w->schedule == CG_REVERSE ? w->warps - 1 : (int)((w->random = w->random * 1664525u + 1013904223u) >> 8) % w->warps;
-  for (int i = 0; i < w->warps; i++) {
-    int candidate = (start - i + w->warps) % w->warps;
-    if (candidate != warp && w->warp[candidate].ready) return candidate;
-  }
-  return -1;
-}
-
+// Another warp that can run, -1 if there is none.
 CG_INLINE int cg_pick_warp(cg_worker* w, int warp) {
-  if (CG_UNLIKELY(w->schedule != CG_FORWARD)) return cg_pick_warp_otherwise(w, warp);
   for (int i = warp + 1; i < w->warps; i++)
     if (w->warp[i].ready) return i;
   for (int i = 0; i < warp; i++)
@@ -52,34 +35,66 @@ CG_INLINE int cg_pick_warp(cg_worker* w, int warp) {
   return -1;
 }
 
+CG_INLINE int cg_random(cg_worker* w, int count) {
+  w->random ^= w->random << 13;
+  w->random ^= w->random >> 17;
+  w->random ^= w->random << 5;
+  return (int)(w->random % (cg_u32)count);
+}
+
+// The fiber to run next in another order than the usual, -1 if none can run.
+CG_COLD int cg_pick_otherwise(cg_worker* w) {
+  bool reverse = w->schedule == CG_REVERSE;
+  int start = reverse ? 0 : cg_random(w, w->warps);
+  for (int i = 0; i < w->warps; i++) {
+    int warp = w->warps - 1 - (start + i) % w->warps;
+    cg_u32 ready = w->warp[warp].ready;
+    if (!ready) continue;
+    if (reverse) return warp << 5 | (31 - __builtin_clz(ready));
+    for (int skip = cg_random(w, __builtin_popcount(ready)); skip > 0; skip--) ready &= ready - 1;
+    return warp << 5 | cg_first_lane(ready);
+  }
+  return -1;
+}
+
 [[noreturn]] CG_COLD void cg_deadlock(cg_worker* w) {
-  bool barrier = w->at_barrier > 0;
-  int meeting = 0;
-  for (int i = 0; i < w->warps; i++)
-    for (cg_u32 used = w->warp[i].meetings_used; used; used &= used - 1)
-      meeting += w->warp[i].meetings[cg_first_lane(used)].arrived;
-  cg_fail(CG_DEADLOCK,
-          barrier && meeting ? "deadlock: some threads of the block wait at __syncthreads, others in a warp operation "
-                               "(__shfl_sync, __ballot_sync, __syncwarp, ...) that they never leave"
-          : barrier ? "deadlock: not all threads of the block reach the same __syncthreads"
-                    : "deadlock: a warp operation (__shfl_sync, __ballot_sync, __syncwarp, ...) waits for lanes of its "
-                      "mask that never come");
+  cg_fail(CG_DEADLOCK, w->at_barrier ? "deadlock: some threads of the block wait at __syncthreads, others in a warp "
+                                       "operation (__shfl_sync, __ballot_sync, __syncwarp, ...) that they never leave"
+                                     : "deadlock: a warp operation (__shfl_sync, __ballot_sync, __syncwarp, ...) waits "
+                                       "for lanes of its mask that never come");
 }
 
 // The fiber to run next, -1 when the block is finished.
 CG_INLINE int cg_next(cg_worker* w) {
-  int warp = w->current >> 5;
-  cg_u32 ready = w->warp[warp].ready;
-  if (CG_LIKELY(ready)) return warp << 5 | cg_pick_lane(w, ready, w->current & 31);
-  warp = cg_pick_warp(w, warp);
-  if (CG_LIKELY(warp >= 0)) return warp << 5 | cg_pick_lane(w, w->warp[warp].ready, 31);
-  if (w->alive) cg_deadlock(w);
-  return -1;
+  int next = -1;
+  if (CG_UNLIKELY(w->schedule != CG_FORWARD)) {
+    next = cg_pick_otherwise(w);
+  } else {
+    int warp = w->current >> 5;
+    cg_u32 ready = w->warp[warp].ready;
+    if (CG_LIKELY(ready)) return warp << 5 | cg_pick_lane(ready, w->current & 31);
+    warp = cg_pick_warp(w, warp);
+    if (CG_LIKELY(warp >= 0)) return warp << 5 | cg_pick_lane(w->warp[warp].ready, 31);
+  }
+  if (next < 0 && w->alive) cg_deadlock(w);
+  return next;
 }
 
 [[noreturn]] CG_COLD void cg_overflow() {
-  cg_fail(CG_STACK_OVERFLOW, "a thread's stack overflowed (64 KB on the host): recursion that is too deep, or large local arrays");
+  cg_fail(CG_STACK_OVERFLOW, "a thread's stack overflowed: recursion that is too deep, or local arrays that are too large");
 }
+
+#if CG_RECURSIVE
+// The compiler calls this at the entry of every function of a module that has recursive ones.
+extern "C" __attribute__((no_instrument_function, visibility("hidden"), used)) void __cyg_profile_func_enter(void*, void*) {
+  char* here = (char*)__builtin_frame_address(0);
+  cg_worker* w = cg_self;
+  bool on_fiber = w->warps > 0;
+  size_t left = on_fiber ? (size_t)(here - (w->stacks - CG_STACK)) % (CG_STACK + CG_STACK_COLOUR) : (size_t)(here - w->floor);
+  if (CG_UNLIKELY(left < CG_STACK_RESERVE)) cg_overflow();
+}
+extern "C" __attribute__((no_instrument_function, visibility("hidden"), used)) void __cyg_profile_func_exit(void*, void*) {}
+#endif
 
 // Lets other fibers run until somebody makes this one ready again.
 CG_INLINE void cg_pause(cg_worker* w) {
@@ -136,12 +151,10 @@ CG_INLINE void cg_place_thread(unsigned index) {
 // as long as nobody waits, a block is a loop.
 static __attribute__((noinline)) void cg_fiber() {
   cg_worker* w = cg_self;
-  int stack = w->current;
   for (;;) {
     cg_place_thread((unsigned)w->current);
     w->body(w->arguments);
     cg_leave(w);
-    if (CG_UNLIKELY(*cg_mark(w, stack) != CG_MARK)) cg_overflow();
     w->stack_pointers[w->current] = 0;
     int next = cg_next(w);
     w->current = next;

@@ -25,7 +25,6 @@ struct Surroundings {
   cg_u64 load_address;
   cg_u64 image_begin, image_end;
   cg_u64 local_begin, local_end;  // the module's thread-local variables: threadIdx, static shared memory
-  cg_u64 stack_begin, stack_end;  // of the OS thread
 };
 
 struct Worker {
@@ -34,6 +33,7 @@ struct Worker {
   jmp_buf escape;    // where a fault returns to
   char* stack_memory;
   size_t stack_bytes;
+  size_t own_stack_bytes;  // of the OS thread's stack, which begins at state.floor
   char* shared_memory;
   Surroundings surroundings;
 };

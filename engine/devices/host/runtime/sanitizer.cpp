@@ -45,24 +45,12 @@ int look_at_image(dl_phdr_info* info, size_t, void* argument) {
   return 1;
 }
 
-void find_stack(Surroundings& found) {
-  pthread_attr_t attributes;
-  void* base;
-  size_t size;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
-  pthread_attr_getstack(&attributes, &base, &size);
-  pthread_attr_destroy(&attributes);
-  found.stack_begin = reinterpret_cast<cg_u64>(base);
-  found.stack_end = found.stack_begin + size;
-}
-
 const Surroundings& surroundings_of(Worker& worker, const void* code) {
   Surroundings& known = worker.surroundings;
   if (!within(reinterpret_cast<cg_u64>(code), 1, known.image_begin, known.image_end)) {
     known = Surroundings();
     known.code = code;
     dl_iterate_phdr(look_at_image, &known);
-    find_stack(known);
   }
   return known;
 }
@@ -73,7 +61,7 @@ const Surroundings& surroundings_of(Worker& worker, const void*) { return worker
 bool is_own(Worker& worker, const Surroundings& around, cg_u64 address, cg_u64 bytes) {
   const Job& job = *worker.job;
   if (within(address, bytes, around.local_begin, around.local_end) ||
-      within(address, bytes, around.stack_begin, around.stack_end) ||
+      within(address, bytes, worker.state.floor, worker.own_stack_bytes) ||
       within(address, bytes, around.image_begin, around.image_end) ||
       within(address, bytes, worker.stack_memory, worker.stack_bytes) || within(address, bytes, &worker, sizeof worker) ||
       within(address, bytes, worker.shared_memory, job.launch.shared) || within(address, bytes, &job, sizeof job) ||

@@ -6,7 +6,8 @@
 enum cg_worker_limit {
   CG_WARP = 32,
   CG_MAX_WARPS = CG_MAX_THREADS / CG_WARP,
-  CG_STACK = 64 * 1024,      // bytes of stack per fiber; kernels with larger frames do not compile
+  CG_STACK = 128 * 1024,     // bytes of stack per fiber
+  CG_STACK_RESERVE = 40 * 1024,  // of which the deepest call may use the last ones: one frame has up to 32 KB
   CG_STACK_COLOUR = 320,     // successive stacks are not a power of two apart, or they fight for the same cache sets
 };
 
@@ -47,6 +48,7 @@ struct cg_worker {
   void** arguments;
   void* scheduler_stack; // saved stack pointer
   char* stacks;          // first byte above fiber 0's stack
+  char* floor;           // where the OS thread's own stack ends
   char* shared;          // dynamic shared memory
   void* stack_pointers[CG_MAX_THREADS];
   cg_warp warp[CG_MAX_WARPS];

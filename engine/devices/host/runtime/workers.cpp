@@ -32,6 +32,20 @@ void destroy(void* pointer) {
   current_worker = nullptr;
 }
 
+void find_own_stack(Worker* worker) {
+#if defined(__APPLE__)
+  worker->own_stack_bytes = pthread_get_stacksize_np(pthread_self());
+  worker->state.floor = static_cast<char*>(pthread_get_stackaddr_np(pthread_self())) - worker->own_stack_bytes;
+#else
+  pthread_attr_t attributes;
+  void* floor = nullptr;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+  pthread_attr_getstack(&attributes, &floor, &worker->own_stack_bytes);
+  pthread_attr_destroy(&attributes);
+  worker->state.floor = static_cast<char*>(floor);
+#endif
+}
+
 // Only touched pages cost memory, so every worker has all that the largest block could want. Below the lowest stack
 // lies a page that cannot be touched; an overflow of any other stack runs into the mark of the stack below it.
 Worker* create() {
@@ -45,6 +59,7 @@ Worker* create() {
   worker->shared_memory = map(CG_MAX_SHARED);
   worker->state.stacks = worker->stack_memory + page + CG_STACK;
   worker->state.shared = worker->shared_memory;
+  find_own_stack(worker);
   pthread_setspecific(worker_key, worker);
   return worker;
 }

@@ -6,22 +6,19 @@ otherwise the tests carry the marker `gpu` and run on the real one. `test_wheels
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from devices_under_test import EMULATED, emulated_driver
 
 from cudagraph.engine.devices.base import Compiler, FrameRecord, Timing
 from cudagraph.engine.devices.cuda import CudaDevice
 from cudagraph.engine.devices.cuda import driver as cuda_driver
 from cudagraph.engine.devices.cuda.executable import CudaExecutable
-from cudagraph.engine.devices.host.library import runtime_path
-from cudagraph.engine.devices.host.toolchain import HostCompiler, find_toolchain
+from cudagraph.engine.devices.host.toolchain import HostCompiler
 from cudagraph.engine.plan import (
     Argument,
     Buffer,
@@ -41,30 +38,21 @@ from cudagraph.engine.plan import (
 )
 from cudagraph.program import Language, Program
 
-EMULATED = os.environ.get("CUDAGRAPH_TEST_DRIVER") == "emulated"
 HERE = Path(__file__).parent
+collect_ignore = ["test_wheels.py"] if EMULATED else []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a device needs a GPU, unless the driver is emulated."""
+    """Whatever needs a driver needs a GPU, unless the driver is emulated."""
     for item in items:
-        on_device = {"device", "driver"} & set(getattr(item, "fixturenames", ()))
-        if HERE in item.path.parents and on_device and not EMULATED:
+        if HERE in item.path.parents and "driver" in getattr(item, "fixturenames", ()) and not EMULATED:
             item.add_marker(pytest.mark.gpu)
 
 
 @pytest.fixture(scope="session")
-def emulation(repository: Path) -> Any:
+def emulation() -> Any:
     """The emulated driver, loaded into this process, with its controls; None on a real one."""
-    if not EMULATED:
-        return None
-    spec = importlib.util.spec_from_file_location("emulated_driver", repository / "tests" / "driver" / "emulated.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    cache = os.environ.get("CUDAGRAPH_TEST_CACHE")
-    return module.load(runtime_path(find_toolchain(), Path(cache) if cache else None), cache)
+    return emulated_driver() if EMULATED else None
 
 
 class RememberingCompiler(HostCompiler):
@@ -114,7 +102,7 @@ class CountingDriver:
 
 
 @pytest.fixture(scope="session")
-def driver(emulation: Any) -> Iterator[CountingDriver]:
+def driver(emulation: Any) -> CountingDriver:
     """The driver under everything, with counted calls."""
     if not cuda_driver.is_present():
         pytest.skip("no driver")
@@ -128,7 +116,7 @@ def driver(emulation: Any) -> Iterator[CountingDriver]:
     for name in [name for name in loaded.__dict__ if name.startswith("cu")]:
         del loaded.__dict__[name]
     loaded.raw = counting
-    yield counting
+    return counting
 
 
 @pytest.fixture
@@ -161,9 +149,7 @@ class PlanMaker:
         """A buffer, with zeroed memory unless it is a view."""
         index = len(self.buffers)
         dims = (shape,) if isinstance(shape, int) else tuple(shape)
-        made = Buffer(
-            index, f"b{index}", dims, np.dtype(dtype), Place.STATE, index if base is None else base, offset
-        )
+        made = Buffer(index, f"b{index}", dims, np.dtype(dtype), Place.STATE, index if base is None else base, offset)
         self.buffers.append(made)
         if base is None:
             address = self.device.allocate(made.nbytes)
@@ -178,14 +164,17 @@ class PlanMaker:
         self.parameters.append(ParameterSlot(f"p{len(self.parameters)}", np.dtype(dtype), None, ()))
         return Hot(len(self.parameters) - 1)
 
-    def kernel(self, text: str, *arguments: Any, elements: int, threads: int = 64, after: Any = None, **more: Any) -> int:
-        """A launch; integers are buffers, NumPy scalars constants. The entry is the last word before the parenthesis."""
+    def kernel(
+        self, text: str, *arguments: Any, elements: int, threads: int = 64, after: Any = None, **more: Any
+    ) -> int:
+        """A launch; integers are buffers, NumPy scalars constants. The entry is the first kernel of the text."""
         entry = text.split("__global__ void ")[1].split("(")[0].strip()
         program = Program(text, entry, f"{entry}.cu")
         if program not in self.programs:
             self.programs.append(program)
         bound: tuple[Argument, ...] = tuple(
-            a if isinstance(a, Hot) else Constant(a.tobytes()) if isinstance(a, np.generic) else Pointer(a) for a in arguments
+            a if isinstance(a, Hot) else Constant(a.tobytes()) if isinstance(a, np.generic) else Pointer(a)
+            for a in arguments
         )
         used = tuple(a for a in arguments if isinstance(a, int))
         return self._add(
@@ -196,7 +185,9 @@ class PlanMaker:
     def copy(self, source: int, target: int, after: Any = None) -> int:
         """A copy."""
         nbytes = self.buffers[source].nbytes
-        return self._add(CopyNode, "copy", after, reads=(source,), writes=(target,), source=source, target=target, nbytes=nbytes)
+        return self._add(
+            CopyNode, "copy", after, reads=(source,), writes=(target,), source=source, target=target, nbytes=nbytes
+        )
 
     def fill(self, target: int, value: int, after: Any = None) -> int:
         """A fill."""
@@ -211,16 +202,28 @@ class PlanMaker:
             options=options or {},
         )  # fmt: skip
 
-    def capture(self, function: Callable[..., None], inputs: tuple[int, ...], outputs: tuple[int, ...], after: Any = None) -> int:
+    def capture(
+        self, function: Callable[..., None], inputs: tuple[int, ...], outputs: tuple[int, ...], after: Any = None
+    ) -> int:
         """The user's own code."""
         return self._add(
-            CaptureNode, "capture", after, reads=inputs, writes=outputs, function=function, host=None, inputs=inputs, outputs=outputs
+            CaptureNode,
+            "capture",
+            after,
+            reads=inputs,
+            writes=outputs,
+            function=function,
+            host=None,
+            inputs=inputs,
+            outputs=outputs,
         )
 
     def _add(self, kind: Any, name: str, after: Any, **fields: Any) -> int:
         index = len(self.nodes)
         before = ((index - 1,) if index else ()) if after is None else tuple(after)
-        self.nodes.append(kind(index=index, name=f"{name}#{index}", block="test", after=before, key=(1, index), **fields))
+        self.nodes.append(
+            kind(index=index, name=f"{name}#{index}", block="test", after=before, key=(1, index), **fields)
+        )
         return index
 
     def count(self, buffer: int, capacities: Sequence[int]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -13,11 +11,11 @@ KEPT: list[object] = []  # alive until the interpreter ends
 
 
 @pytest.fixture
-def device(driver, compiler) -> Iterator[CudaDevice]:
+def device(driver, compiler) -> CudaDevice:
     """A device that nobody closes."""
     made = CudaDevice(compiler=compiler)
     KEPT.append(made)
-    yield made
+    return made
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_a_delay_swaps_two_addresses_each_frame(make, sources, run):
     make.write(x, np.arange(N))
     executable = make.build()
     a, b = make.addresses[now], make.addresses[before]
-    for frame in range(5):
+    for _ in range(5):
         run(executable)
         a, b = b, a
         executable.set_address(now, a)
@@ -191,7 +191,12 @@ def test_empty_work_is_no_work(make, sources, run):
 
 def test_shared_memory_beyond_the_default_is_asked_for(make, run):
     text = """extern "C" __global__ void wide(float* y, int n)
-{ extern __shared__ float room[]; room[n - 1 - threadIdx.x] = threadIdx.x; __syncthreads(); y[threadIdx.x] = room[threadIdx.x]; }"""
+{
+    extern __shared__ float room[];
+    room[n - 1 - threadIdx.x] = threadIdx.x;
+    __syncthreads();
+    y[threadIdx.x] = room[threadIdx.x];
+}"""
     y = make.buffer(64)
     make.kernel(text, y, np.int32(64), elements=64, shared=60 * 1024)
     run(make.build())

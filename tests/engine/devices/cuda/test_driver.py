@@ -27,20 +27,28 @@ def raw(version: int) -> SimpleNamespace:
 def test_calls_are_checked_and_unpacked():
     driver = cuda_driver.Driver(raw(13000), "13.0.0")
     assert driver.cuMemAlloc(4) == 4096 and driver.cuMemFree(1) is None and driver.cuMemGetInfo() == (1, 2)
-    with pytest.raises(cuda_driver.DriverError, match="cuMemAlloc failed: CUDA_ERROR_OUT_OF_MEMORY, out of memory. Free") as caught:
+    with pytest.raises(
+        cuda_driver.DriverError, match=r"cuMemAlloc failed: CUDA_ERROR_OUT_OF_MEMORY, out of memory. Free"
+    ) as caught:
         driver.cuMemAlloc(11)
     assert caught.value.code == "CUDA_ERROR_OUT_OF_MEMORY"
 
 
-@pytest.mark.parametrize(("version", "cure"), [(12080, r"pip install 'cudagraph\[cu12\]'"), (11080, "no package set for it")])
+@pytest.mark.parametrize(
+    ("version", "cure"), [(12080, r"pip install 'cudagraph\[cu12\]'"), (11080, "no package set for it")]
+)
 def test_an_old_driver_is_told_from_an_old_package(version, cure):
-    with pytest.raises(DeviceError, match=rf"supports CUDA 1[12]\.8, but the installed packages are for CUDA 13.*580.*{cure}"):
+    with pytest.raises(
+        DeviceError, match=rf"supports CUDA 1[12]\.8, but the installed packages are for CUDA 13.*580.*{cure}"
+    ):
         cuda_driver.Driver(raw(version), "13.5.0").check_version()
     cuda_driver.Driver(raw(13000), "12.9.0").check_version()
 
 
 def test_a_feature_newer_than_the_driver_is_refused_by_name():
-    with pytest.raises(DeviceError, match="conditional nodes needs a driver for CUDA 12.4 or newer, this one supports 12.2"):
+    with pytest.raises(
+        DeviceError, match=r"conditional nodes needs a driver for CUDA 12.4 or newer, this one supports 12.2"
+    ):
         cuda_driver.Driver(raw(12020), "12.9.0").require(cuda_driver.CONDITIONAL_NODES, "conditional nodes")
 
 

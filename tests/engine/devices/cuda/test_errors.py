@@ -62,7 +62,7 @@ def test_a_build_that_fails_anywhere_leaves_nothing(make, sources, faulty, call,
     make.write(x, 0)
     live = objects(faulty)
     faulty.fail(call, 1, OUT_OF_MEMORY)
-    with pytest.raises(DeviceError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+    with pytest.raises(DeviceError, match=r"CUDA_ERROR_OUT_OF_MEMORY"):
         make.device.build(make.plan(), make.addresses, kernels)
     assert objects(faulty) == live
     assert run(make.build())[0].counters.tolist() == [1]
@@ -82,7 +82,7 @@ def test_a_replacement_that_fails_anywhere_leaves_the_old_plan(doubled, another,
         assert "the driver refused the update" in executable.replace(other.plan(), other.addresses, kernels)
         return
     live = objects(faulty)
-    with pytest.raises(DeviceError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+    with pytest.raises(DeviceError, match=r"CUDA_ERROR_OUT_OF_MEMORY"):
         executable.replace(other.plan(), other.addresses, kernels)
     assert objects(faulty) == live
     run(executable)
@@ -97,6 +97,8 @@ def test_a_refused_patch_becomes_a_whole_graph_update(doubled, faulty, run, driv
     driver.take()
     run(executable)
     assert driver.take().count("cuGraphExecUpdate") == 1
+    run(executable)
+    assert driver.take() == ["cuGraphLaunch"]
     np.testing.assert_array_equal(make.read(y), np.full(N, 3))
 
 
@@ -104,18 +106,24 @@ def test_a_patch_that_cannot_be_brought_in_is_tried_again(doubled, faulty, run):
     make, executable, y = doubled
     run(executable)
     executable.set_scalar(0, 2, np.float32(3).tobytes())
-    for call, code in (("cuGraphExecKernelNodeSetParams", 1), ("cuGraphExecUpdate", 910), ("cuGraphInstantiateWithFlags", 2)):
+    for call, code in (
+        ("cuGraphExecKernelNodeSetParams", 1),
+        ("cuGraphExecUpdate", 910),
+        ("cuGraphInstantiateWithFlags", 2),
+    ):
         faulty.fail(call, 1, code)
-    with pytest.raises(DeviceError, match="cuGraphInstantiate failed: CUDA_ERROR_OUT_OF_MEMORY"):
+    with pytest.raises(DeviceError, match=r"cuGraphInstantiate failed: CUDA_ERROR_OUT_OF_MEMORY"):
         executable.launch(7)
     run(executable)
     np.testing.assert_array_equal(make.read(y), np.full(N, 3))
 
 
 def test_a_failed_launch_starts_no_frame(doubled, faulty, run):
-    make, executable, y = doubled
+    _, executable, _ = doubled
     faulty.fail("cuGraphLaunch", 1, OUT_OF_MEMORY)
-    with pytest.raises(DeviceError, match="frame 3 could not be started: cuGraphLaunch failed: CUDA_ERROR_OUT_OF_MEMORY"):
+    with pytest.raises(
+        DeviceError, match=r"frame 3 could not be started: cuGraphLaunch failed: CUDA_ERROR_OUT_OF_MEMORY"
+    ):
         executable.launch(3)
     assert executable.finished() == []
     assert [record.frame for record in run(executable)] == [0]
@@ -125,7 +133,7 @@ def test_a_measured_graph_that_cannot_be_built_leaves_plain_frames_alone(doubled
     _, executable, _ = doubled
     faulty.fail("cuGraphAddEventRecordNode", 1, OUT_OF_MEMORY)
     executable.timing = Timing.NODE
-    with pytest.raises(DeviceError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+    with pytest.raises(DeviceError, match=r"CUDA_ERROR_OUT_OF_MEMORY"):
         executable.launch(0)
     assert len(run(executable)) == 1
     assert run(executable, 1, Timing.NODE)[0].node_times.shape == (1, 2)
@@ -133,8 +141,8 @@ def test_a_measured_graph_that_cannot_be_built_leaves_plain_frames_alone(doubled
 
 def test_a_device_that_cannot_be_made_gives_its_context_back(faulty, driver, compiler):
     live = objects(faulty)
-    faulty.fail("cuStreamCreate", 1, OUT_OF_MEMORY)
-    with pytest.raises(DeviceError, match="cuStreamCreate failed"):
+    faulty.fail("cuStreamCreate", 2, OUT_OF_MEMORY)
+    with pytest.raises(DeviceError, match=r"cuStreamCreate failed"):
         CudaDevice(compiler=compiler)
     assert objects(faulty) == live
 
@@ -146,14 +154,18 @@ def test_there_is_no_second_gpu(driver):
 
 def test_a_binary_without_the_kernel_or_for_no_gpu_is_refused(make, sources, program, tmp_path):
     binary = make.device.compiler.compile(program(sources["scale"], "scale"))
-    with pytest.raises(DeviceError, match="scale.cu: the binary has no kernel named 'other'"):
-        make.device.load(program(sources["scale"], "other").__class__(sources["scale"], "other", "scale.cu"), binary, None)
-    with pytest.raises(DriverError, match=r"scale.cu \(kernel scale\): cuModuleLoadData failed.*It came from .*stale.cubin"):
+    with pytest.raises(DeviceError, match=r"scale.cu: the binary has no kernel named 'other'"):
+        make.device.load(
+            program(sources["scale"], "other").__class__(sources["scale"], "other", "scale.cu"), binary, None
+        )
+    with pytest.raises(
+        DriverError, match=r"scale.cu \(kernel scale\): cuModuleLoadData failed.*It came from .*stale.cubin"
+    ):
         make.device.load(program(sources["scale"], "scale"), b"not a binary" * 20, tmp_path / "stale.cubin")
 
 
 def test_broken_ptx_is_refused_with_its_name(make, program):
-    with pytest.raises(DriverError, match="f.cu"):
+    with pytest.raises(DriverError, match=r"f.cu"):
         make.device.load(program("hello", "f", Language.PTX), b"hello\0", None)
 
 
@@ -161,10 +173,10 @@ def test_scalars_and_options_of_the_wrong_node_are_refused(make):
     x = make.buffer(N)
     make.fill(x, 1)
     executable = make.build()
-    with pytest.raises(DeviceError, match="fill#0 is no kernel") as caught:
+    with pytest.raises(DeviceError, match=r"fill#0 is no kernel") as caught:
         executable.set_scalar(0, 0, bytes(4))
     assert caught.value.node == 0
-    with pytest.raises(DeviceError, match="fill#0 is no library call"):
+    with pytest.raises(DeviceError, match=r"fill#0 is no library call"):
         executable.set_options(0, {})
 
 

@@ -16,7 +16,9 @@ def pytest_in_child(target: str, repository: Path) -> subprocess.CompletedProces
     """Run one test in a fresh interpreter of the same kind."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{HERE / target}"]
     environment = os.environ | {"PYTHONPATH": str(repository)}
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return subprocess.run(
+        command, cwd=repository, capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
 
 
 @pytest.mark.parametrize("name", ["wait", "finished", "launch", "node_timing", "closing_everything_after_a_fault"])
@@ -28,4 +30,6 @@ def test_a_fault_surfaces_and_closing_is_safe(driver, repository, name):
 @pytest.mark.parametrize("name", ["left_open", "left_open_with_frames_in_flight", "closed_in_the_wrong_order"])
 def test_an_interpreter_that_ends_early_ends_cleanly(driver, repository, name):
     done = pytest_in_child(f"exit_child.py::test_{name}", repository)
-    assert done.returncode == 0 and "1 passed" in done.stdout, f"{done.returncode} {done.stdout[-4000:]} {done.stderr[-2000:]}"
+    assert done.returncode == 0 and "1 passed" in done.stdout, (
+        f"{done.returncode} {done.stdout[-4000:]} {done.stderr[-2000:]}"
+    )

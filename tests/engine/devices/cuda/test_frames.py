@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,27 @@ def test_node_timing_measures_every_node_and_leaves_the_plain_graph_alone(make, 
     run(executable, 1, Timing.OFF)
     run(executable, 1, Timing.NODE)
     assert "cuGraphInstantiate" not in driver.take()
+
+
+def test_node_times_of_successive_frames_are_not_mixed(accumulate):
+    _, executable, _ = accumulate
+    executable.timing = Timing.NODE
+    for frame in range(3):
+        executable.launch(frame)
+    executable.wait()
+    records = executable.finished()
+    assert len(records) == 3
+    for record in records:
+        assert record.node_times.min() >= 0 and record.node_times.max() <= record.elapsed_ms + 1e-3
+
+
+def test_finished_frames_are_seen_without_waiting(accumulate):
+    _, executable, _ = accumulate
+    executable.launch(0)
+    deadline, records = time.monotonic() + 10, []
+    while not records and time.monotonic() < deadline:
+        records = executable.finished()
+    assert [record.frame for record in records] == [0]
 
 
 def test_changes_reach_the_plain_and_the_measured_graph_alike(accumulate, run):

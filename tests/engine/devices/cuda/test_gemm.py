@@ -88,9 +88,9 @@ def test_batches(product, a_shape, b_shape, c_shape, options):
     np.testing.assert_allclose(c, expected(a, b, options, bias=bias), atol=1e-5)
 
 
-def test_scalars_on_the_device_are_read_each_frame_and_nan_is_not_added(make, product, run, driver):
+def test_scalars_on_the_device_are_read_each_frame_and_without_an_addend_nothing_is_added(make, product, run, driver):
     a, b = values((5, 4), np.float32, 1), values((4, 6), np.float32, 2)
-    executable, buffers, c = product(a, b, (5, 6), alpha=np.float32(2), beta=np.float32(0))
+    executable, buffers, c = product(a, b, (5, 6), alpha=np.float32(2), beta=np.float32(1))
     np.testing.assert_allclose(c, expected(a, b, {}, alpha=2), atol=1e-5)
     make.write(buffers["alpha"], -3)
     driver.take()
@@ -140,7 +140,7 @@ def test_an_operand_may_move(make, product, device, run):
 
 def test_a_replacement_keeps_the_operation_and_its_algorithm(make, product, another, driver):
     a, b = values((5, 4), np.float32, 1), values((4, 6), np.float32, 2)
-    executable, buffers, _ = product(a, b, (5, 6))
+    executable, _, _ = product(a, b, (5, 6))
     work = executable._bound.works[0]
     plan = make.plan()
     make.fill(make.buffer(4), 0)

@@ -89,6 +89,24 @@ def test_wrong_uses_are_refused(device):
         device.download(address, read_only)
 
 
+def test_memory_that_only_waits_for_a_frame_is_used_before_giving_up(make, sources, device, emulation):
+    if emulation is None:
+        pytest.skip("no driver with a limit on its memory")
+    big = 1 << 20
+    x = make.buffer(big, np.uint8)
+    make.fill(x, 1)
+    executable = make.build()
+    executable.launch(0)
+    emulation.set_memory_limit(sum(device._memory.live.values()) + big // 2)
+    try:
+        device.free(make.addresses[x])
+        assert device.allocate(big)
+        with pytest.raises(DeviceError, match=r"MiB of GPU memory cannot be allocated"):
+            device.allocate(big)
+    finally:
+        emulation.set_memory_limit(8 << 30)
+
+
 def test_running_out_of_memory_names_the_sizes(device):
     with pytest.raises(DeviceError, match=r"MiB of GPU memory cannot be allocated: [\d.]+ MiB of [\d.]+ MiB are free"):
         device.allocate(1 << 50)

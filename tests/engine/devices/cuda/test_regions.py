@@ -11,7 +11,9 @@ from cudagraph.errors import DeviceError
 from cudagraph.program import Program
 
 BUMP = Program(
-    'extern "C" __global__ void bump(int* value, int* left) { *value += 1; if (left && *left > 0) *left -= 1; }', "bump", "bump.cu"
+    'extern "C" __global__ void bump(int* value, int* left) { *value += 1; if (left && *left > 0) *left -= 1; }',
+    "bump",
+    "bump.cu",
 )
 
 

@@ -63,7 +63,11 @@ def test_another_shape_is_instantiated_with_the_reason_in_words(scaled, another,
     other.fill(1, 0)
     driver.take()
     said = executable.replace(other.plan(), other.addresses, other.kernels())
-    assert said == "instantiated a new graph: it has 3 nodes instead of 2" == f"instantiated a new graph: {executable.rebuild_reason}"
+    assert (
+        said
+        == "instantiated a new graph: it has 3 nodes instead of 2"
+        == f"instantiated a new graph: {executable.rebuild_reason}"
+    )
     calls = driver.take()
     assert calls.count("cuGraphInstantiate") == 1 and "cuGraphExecUpdate" not in calls
     run(executable)
@@ -113,11 +117,11 @@ def test_an_error_leaves_the_old_plan_running(scaled, another, sources, run, emu
     run(executable)
     other = replacement(make, another, sources)
     other.library("no.such", c=1, a=0)
-    with pytest.raises(DeviceError, match="no library operation 'no.such'; it has: cublas.gemm"):
+    with pytest.raises(DeviceError, match=r"no library operation 'no.such'; it has: cublas.gemm"):
         executable.replace(other.plan(), other.addresses, other.kernels())
     other.nodes[-1:] = []
     other.kernel(sources["scale"], 0, 1, np.float32(1), np.int32(N), elements=2048, threads=2048)
-    with pytest.raises(DeviceError, match="2048 threads per block are too many"):
+    with pytest.raises(DeviceError, match=r"2048 threads per block are too many"):
         executable.replace(other.plan(), other.addresses, other.kernels())
     assert len(executable.plan.nodes) == 2
     make.write(0, 1)
@@ -132,7 +136,9 @@ def test_a_failed_instantiation_leaves_the_old_plan_running(scaled, another, sou
     other = replacement(make, another, sources)
     other.fill(1, 0)
     emulation.fail("cuGraphInstantiateWithFlags", 1, 2)
-    with pytest.raises(DeviceError, match="cuGraphInstantiate failed: CUDA_ERROR_OUT_OF_MEMORY, out of memory. Free memory"):
+    with pytest.raises(
+        DeviceError, match=r"cuGraphInstantiate failed: CUDA_ERROR_OUT_OF_MEMORY, out of memory. Free memory"
+    ):
         executable.replace(other.plan(), other.addresses, other.kernels())
     run(executable)
     np.testing.assert_array_equal(make.read(z), 2 * np.arange(N))
@@ -149,6 +155,44 @@ def test_frames_in_flight_finish_with_the_plan_they_started_with(scaled, another
     executable.wait()
     assert [record.frame for record in executable.finished()] == [0, 1]
     np.testing.assert_array_equal(make.read(z), 5 * np.arange(N))
+
+
+def test_records_of_the_old_plan_survive_what_they_were_read_from(make, another, sources, device):
+    counters = make.buffer(1, np.uint32)
+    make.count(counters, (10,))
+    make.fill(counters, 0)
+    make.kernel(sources["append"], counters, np.uint32(3), elements=1)
+    executable = make.build()
+    executable.timing = Timing.NODE
+    executable.launch(0)
+    other = another()
+    other.buffers, other.addresses = make.buffers, make.addresses
+    other.fill(counters, 0)
+    executable.replace(other.plan(), other.addresses, other.kernels())
+    device.synchronize()
+    device.free(device.allocate(4))
+    (record,) = executable.finished()
+    assert record.counters.tolist() == [3] and record.node_times.shape == (2, 2)
+
+
+def test_whatever_a_failed_update_did_is_set_right(scaled, another, sources, run, emulation, driver):
+    if emulation is None:
+        pytest.skip("no driver that fails on demand")
+    make, executable, (_, _, z) = scaled
+    other = replacement(make, another, sources)
+    kernels = other.kernels()
+    emulation.fail("cuGraphExecUpdate", 1, 910)
+    emulation.fail("cuGraphInstantiateWithFlags", 1, 2)
+    with pytest.raises(DeviceError, match=r"CUDA_ERROR_OUT_OF_MEMORY"):
+        executable.replace(other.plan(), other.addresses, kernels)
+    driver.take()
+    run(executable)
+    assert sorted(driver.take()) == [
+        "cuGraphExecKernelNodeSetParams",
+        "cuGraphExecMemcpyNodeSetParams",
+        "cuGraphLaunch",
+    ]
+    np.testing.assert_array_equal(make.read(z), 2 * np.arange(N))
 
 
 def test_node_timing_follows_a_replacement(scaled, another, sources, run):

@@ -1,0 +1,29 @@
+"""Runs a folder of tests on the emulated driver with the wheels of CUDA 12 and of CUDA 13, in processes of their own.
+
+CUDAGRAPH_TEST_CU12 and CUDAGRAPH_TEST_CU13 name the interpreters that have them; the running one counts too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def interpreters() -> list[str]:
+    """The interpreters with CUDA wheels."""
+    named = [os.environ.get(f"CUDAGRAPH_TEST_{name}") for name in ("CU12", "CU13")]
+    own = [sys.executable] if importlib.util.find_spec("cuda") else []
+    return list(dict.fromkeys(path for path in [*named, *own] if path))
+
+
+def run_on_emulated_driver(interpreter: str, folder: Path) -> None:
+    """Run the tests of a folder; an assertion with their output when one fails, or when none was run."""
+    command = [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    environment = os.environ | {"CUDAGRAPH_TEST_DRIVER": "emulated"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-2000:]}"
