@@ -19,6 +19,7 @@ class FlatContext:
     blocks: tuple[Block, ...]
     paths: Mapping[Block, str]
     sources: Mapping[Operand, Operand]
+    views: Mapping[Operand, Operand]  # view -> the tensor whose memory it shows
 
     def source(self, operand: Operand) -> Operand:
         """The port where the data of this one originates: itself when no wire feeds it."""
@@ -27,9 +28,7 @@ class FlatContext:
     def viewed(self, operand: Operand) -> Operand:
         """The tensor that owns the data: the source, seen through views."""
         operand = self.source(operand)
-        while isinstance(operand, ViewPort):
-            operand = self.source(operand.source)
-        return operand
+        return self.views.get(operand, operand)
 
 
 def flatten(context: Context) -> FlatContext:
@@ -46,11 +45,14 @@ def flatten(context: Context) -> FlatContext:
         for source, destination in description.wires:
             wires[destination] = source
         stack.extend((child, f"{path}/{child.name}") for child in reversed(description.children))
-    return FlatContext(tuple(blocks), paths, {destination: _origin(destination, wires) for destination in wires})
+    sources = {destination: _origin(destination, wires) for destination in wires}
+    views = [port for block in blocks for port in block.description.ports if isinstance(port, ViewPort)]
+    beneath = wires | {view: view.source for view in views}
+    return FlatContext(tuple(blocks), paths, sources, {view: _origin(view, beneath) for view in views})
 
 
 def _origin(operand: Operand, wires: Mapping[Operand, Operand]) -> Operand:
-    """Follow wires back to a port that none feeds."""
+    """Follow wires (and views) back to a port that none feeds."""
     seen: set[Operand] = set()
     while operand in wires:
         if operand in seen:

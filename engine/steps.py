@@ -91,6 +91,7 @@ def _take_over(graph: StepGraph, port: Port, stays: Collection[Operand], denied:
     assert port.inplace is not None
     source = graph.flat.source(port.inplace)
     free = _is_made_each_frame(source) and source not in graph.overwritten and source not in graph.counters
+    free = free and graph.storage(source) is not port  # a circle, which is reported when the work is put in order
     if free and port not in denied and source not in stays and not _reads_old_contents(graph.flat, port, source):
         graph.inplace[port] = source
         graph.overwritten.add(source)

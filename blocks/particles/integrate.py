@@ -17,7 +17,7 @@ class Integrate(Block):
     particles, out: Particle[N]. count: uint32. bounce (0 to 1), dt (s): hot.
     """
 
-    def __init__(self, bounce: float = 0.5, dt: TimeStep = 1 / 60) -> None:
+    def __init__(self, bounce: float = 0.7, dt: TimeStep = 1 / 60) -> None:
         super().__init__()
         with BlockBuilder(self) as b:
             self.particles = b.input("particles", ("N",), PARTICLE)

@@ -30,7 +30,7 @@ class SphereEmitter(Block):
         capacity: int,
         rate: float = 1000.0,
         lifetime: float = 4.0,
-        speed: float = 4.0,
+        speed: float = 4.5,
         *,
         center: Sequence[float] = (0.0, 1.5, 0.0),
         radius: float = 0.25,

@@ -22,9 +22,9 @@ class Splat(Block):
         width: int = 640,
         height: int = 360,
         *,
-        brightness: float = 0.2,
-        distance: float = 8.0,
-        eye_height: float = 1.8,
+        brightness: float = 0.5,
+        distance: float = 7.0,
+        eye_height: float = 2.0,
         zoom: float = 1.0,
     ) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Splat(Block):
         row = np.floor(np.float32(0.5 * height) - scale * (y - np.float32(eye_height)))
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         old = np.minimum(seen["age"] / seen["lifetime"], 1)[inside].astype(np.float64)
-        light = brightness * (1 - old)
-        colour = np.stack([light, light * (0.75 - 0.55 * old), light * (0.35 + 0.65 * old * old)], axis=1)
+        light = brightness * (1 - old * old)
+        colour = np.stack([light * (1 - 0.8 * old), light * (0.5 - 0.4 * old), light * (0.15 + 0.85 * old)], axis=1)
         np.add.at(image, (row[inside].astype(int), column[inside].astype(int)), colour)
         return image

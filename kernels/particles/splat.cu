@@ -21,9 +21,9 @@ extern "C" __global__ void splat(const Particle* __restrict__ particles, const u
     const float row = floorf(0.5f * static_cast<float>(height) - scale * (particle.position.y - eye_height));
     if (!(column >= 0.0f && column < static_cast<float>(width) && row >= 0.0f && row < static_cast<float>(height))) return;
     const float old = fminf(particle.age / particle.lifetime, 1.0f);
-    const float light = brightness * (1.0f - old);
+    const float light = brightness * (1.0f - old * old);
     float* pixel = image + 3ll * (static_cast<long long>(row) * width + static_cast<long long>(column));
-    atomicAdd(pixel, light);
-    atomicAdd(pixel + 1, light * (0.75f - 0.55f * old));
-    atomicAdd(pixel + 2, light * (0.35f + 0.65f * old * old));
+    atomicAdd(pixel, light * (1.0f - 0.8f * old));  // from orange over pink to blue
+    atomicAdd(pixel + 1, light * (0.5f - 0.4f * old));
+    atomicAdd(pixel + 2, light * (0.15f + 0.85f * old));
 }

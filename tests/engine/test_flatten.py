@@ -83,6 +83,16 @@ def test_views_are_seen_through_and_delays_are_not():
     assert flat.viewed(later.y) is later.y
 
 
+def test_views_alone_make_no_data():
+    def say(block, b):
+        block.x = b.input("x", (4,))
+        block.y = b.view(block.x, (4,), name="y")
+
+    one, two = describe(say), describe(say)
+    with pytest.raises(DescriptionError, match="is fed by itself through wires alone"):
+        flatten(context(one, two, wires=[(one.y, two.x), (two.y, one.x)]))
+
+
 def test_nothing_is_flat():
     flat = flatten(context())
     assert flat.blocks == ()

@@ -38,12 +38,6 @@ def parse_facts(log: str, entry: str) -> KernelFacts:
     )
 
 
-def spills(log: str, entry: str) -> tuple[int, int]:
-    """Bytes of spill stores and spill loads of one entry function."""
-    section = _section(log, entry)
-    return _number(section, r"(\d+) bytes spill stores"), _number(section, r"(\d+) bytes spill loads")
-
-
 def _section(log: str, entry: str) -> str:
     parts = re.split(r"(?=ptxas info +: Compiling entry function ')", log)
     return next((part for part in parts if f"entry function '{entry}'" in part), "")

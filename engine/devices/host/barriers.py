@@ -6,7 +6,9 @@ It errs on the safe side. Every function, class and macro of the source counts, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from cudagraph.lexer import Token, TokenKind, tokenize
 
@@ -16,12 +18,14 @@ _GROUP_BARRIERS = frozenset(
     "barrier_arrive barrier_wait coalesced_threads cooperative_groups".split()
 )
 _FORCED = "CUDAGRAPH_FIBERS"  # a kernel that defines this macro is run with fibers whatever is found
-_NO_FUNCTIONS = frozenset("__launch_bounds__ __attribute__ alignas decltype noexcept __align__ sizeof".split())
+_NO_FUNCTIONS = frozenset(
+    "__launch_bounds__ __attribute__ alignas decltype noexcept __align__ sizeof if for while switch return catch".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a kernel may call. `barrier`: a barrier or a warp-wide operation; `recursion`: a function that is running."""
+    """What a kernel may call: a barrier or a warp-wide operation; a function that calls itself."""
 
     barrier: bool
     recursion: bool
@@ -29,42 +33,66 @@ class Reach:
 
 def reach(tokens: Sequence[Token], entry: str) -> Reach:
     """What `entry` may call, directly or through others."""
-    mentions = _mentions(tokens)
+    names = _Names()
+    for token in tokens:
+        names.add(token)
+    mentions = names.mentions
+    called = _closure(mentions, {entry})
     groups = any(token.kind is TokenKind.DIRECTIVE and "cooperative_groups" in token.text for token in tokens)
-    called = _closure(mentions, entry)
     barrier = any(_BARRIER.fullmatch(name) or (groups and name in _GROUP_BARRIERS) for name in called)
-    forced = any(_FORCED in names for names in mentions.values())
-    functions = called & mentions.keys()
-    recursion = any(name in _closure(mentions, *mentions[name] - {name}) or name in _bodies(mentions, name) for name in functions)
+    forced = any(_FORCED in mentioned for mentioned in mentions.values())
+    functions = (called & mentions.keys()) - names.classes - {entry}
+    recursion = any(name in _closure(mentions, mentions[name]) for name in functions)
     return Reach(barrier or forced, recursion)
 
 
-def _mentions(tokens: Sequence[Token]) -> dict[str, set[str]]:
+def _closure(mentions: dict[str, set[str]], start: Iterable[str]) -> set[str]:
+    """Everything that is mentioned from here, and from there, and so on."""
+    seen: set[str] = set()
+    ahead = list(start)
+    while ahead:
+        name = ahead.pop()
+        if name not in seen:
+            seen.add(name)
+            ahead.extend(mentions.get(name, ()))
+    return seen
+
+
+class _Names:
     """For every function, class and macro: the names in its definition."""
-    found: dict[str, set[str]] = {}
-    owners: list[tuple[str, ...]] = []
-    header: list[Token] = []
-    for token in tokens:
+
+    def __init__(self) -> None:
+        self.mentions: dict[str, set[str]] = {}
+        self.classes: set[str] = set()
+        self._owners: list[set[str]] = []
+        self._header: list[Token] = []
+
+    def add(self, token: Token) -> None:
+        """Take in the next token."""
         if token.kind is TokenKind.DIRECTIVE:
-            _add_macro(token, found)
+            _add_macro(token, self.mentions)
         elif token.text == "{":
-            owners.append(_owners(header))
-            for owner in owners[-1]:
-                found.setdefault(owner, set()).update(part.text for part in header if part.kind is TokenKind.NAME)
-            header = []
-        elif token.text == "}":
-            header = []
-            if owners:
-                owners.pop()
+            self._open()
+        elif token.text in (";", "}"):
+            self._header = []
+            if token.text == "}" and self._owners:
+                self._owners.pop()
         else:
-            header.append(token)
-            if token.text == ";":
-                header = []
+            self._header.append(token)
             if token.kind is TokenKind.NAME:
-                for names in owners:
-                    for owner in names:
-                        found[owner].add(token.text)
-    return found
+                for owner in chain.from_iterable(self._owners):
+                    self.mentions[owner].add(token.text)
+
+    def _open(self) -> None:
+        """A "{": what its header names is defined by what follows, and by the header's own types and initialisers."""
+        functions, classes = _defined(self._header)
+        self.classes |= classes
+        owners = functions | classes
+        for owner in owners:
+            header = {token.text for token in self._header if token.kind is TokenKind.NAME}
+            self.mentions.setdefault(owner, set()).update(header - owners)
+        self._owners.append(owners)
+        self._header = []
 
 
 def _add_macro(token: Token, found: dict[str, set[str]]) -> None:
@@ -73,14 +101,16 @@ def _add_macro(token: Token, found: dict[str, set[str]]) -> None:
         found.setdefault(names[1], set()).update(names[1:])
 
 
-def _owners(header: Sequence[Token]) -> tuple[str, ...]:
-    """The names that a "{" defines: functions, classes, or a variable that holds a lambda."""
-    owners = []
+def _defined(header: Sequence[Token]) -> tuple[set[str], set[str]]:
+    """The functions (or variables that hold a lambda) and the classes that a "{" defines."""
+    functions, classes = set(), set()
     for index, token in enumerate(header):
         following = header[index + 1].text if index + 1 < len(header) else ""
         before = header[index - 1].text if index else ""
         if token.kind is not TokenKind.NAME or token.text in _NO_FUNCTIONS:
             continue
-        if following in ("(", "=") or before in ("struct", "class", "union"):
-            owners.append(token.text)
-    return tuple(owners)
+        if before in ("struct", "class", "union"):
+            classes.add(token.text)
+        elif following in ("(", "="):
+            functions.add(token.text)
+    return functions, classes

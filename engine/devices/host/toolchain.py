@@ -55,13 +55,15 @@ class Toolchain:
         program = "zig" if self.family is Family.ZIG else Path(self.command[0]).name
         return f"{program} {number[0] if number else ''}".strip()
 
-    def flags(self, *, sanitize: bool, fibers: bool) -> list[str]:
+    def flags(self, *, sanitize: bool, fibers: bool, recursion: bool = False) -> list[str]:
         """The options for kernels."""
         flags = [*_LANGUAGE, *_NUMERICS, *_machine(), "-Og" if sanitize else "-O3", f"-I{RUNTIME}"]
         if self.family is Family.GCC:
             flags.append("-fno-gnu-unique")  # or static shared memory of equal names is one across modules
         if fibers and not sanitize:
             flags += self._frame_limit()
+        if recursion:
+            flags += self._watch_calls()
         if sanitize:
             flags += _SANITIZE[Family.GCC if self.family is Family.GCC else Family.CLANG]
         return flags
@@ -74,10 +76,16 @@ class Toolchain:
         """No C++ library, whichever compiler: none need be installed, and zig need not build its own first."""
         if sys.platform == "darwin":
             return ["-nostdlib++"]
-        system = ["-Wl,-z,defs", "-lm", "-lpthread", "-ldl"]
+        system = ["-Wl,-z,defs,-Bsymbolic", "-lm", "-lpthread", "-ldl"]
         if self.family is Family.GCC:
             return ["-nodefaultlibs", *system, "-lc", "-lgcc"]
         return ["-nostdlib++", *system]
+
+    def _watch_calls(self) -> list[str]:
+        """Call our hook at the entry of each function, the runtime's small ones excepted."""
+        if self.family is Family.GCC:
+            return ["-finstrument-functions", f"-finstrument-functions-exclude-file-list={RUNTIME}"]
+        return ["-finstrument-functions-after-inlining"]
 
     def _frame_limit(self) -> list[str]:
         if self.family is Family.GCC:
@@ -171,7 +179,9 @@ class HostCompiler:
         if program.language is not Language.CUDA:
             raise refusal(program)
         translation = translate(program, sanitize=self.sanitize)
-        options = self.toolchain.flags(sanitize=self.sanitize, fibers=translation.fibers)
+        options = self.toolchain.flags(
+            sanitize=self.sanitize, fibers=translation.fibers, recursion=translation.recursion
+        )
         binary, log = self.toolchain.run(options, translation.text)
         if binary is None:
             raise readable(program, log, RUNTIME)

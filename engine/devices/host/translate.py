@@ -10,7 +10,7 @@ from cudagraph.dtypes import C_TYPES, VECTOR_TYPES
 from cudagraph.lexer import Token, TokenKind, code_tokens
 from cudagraph.program import Program
 
-from .barriers import reaches_barrier
+from .barriers import reach
 
 # Headers whose contents the host device's own header already gives.
 _KNOWN_HEADERS = frozenset(
@@ -51,10 +51,15 @@ _UNSUPPORTED_HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """C++ source for a host compiler. `fibers`: whether the kernel's threads have to be able to wait for each other."""
+    """C++ source for a host compiler.
+
+    `fibers`: whether the kernel's threads have to be able to wait for each other; `recursion`: whether, with fibers, the
+    depth of calls has to be watched.
+    """
 
     text: str
     fibers: bool
+    recursion: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,12 @@ def translate(program: Program, *, sanitize: bool = False) -> Translation:
     """The translation unit of a kernel module: prelude, macros, the user's text, tables."""
     text = program.text if isinstance(program.text, str) else program.text.decode()
     tokens = list(code_tokens(text))
-    fibers = reaches_barrier(tokens, program.entry)
+    found = reach(tokens, program.entry)
+    fibers, recursion = found.barrier, found.barrier and found.recursion
     body = _apply(text, [*_includes(tokens), *_dynamic_shared(tokens), *_unsupported(tokens)])
     variables = "".join(f"CG_VARIABLE_ENTRY({name}), " for name in _variables(tokens))
     return Translation(
-        f"#define CG_FIBERS {int(fibers)}\n#define CG_SANITIZE {int(sanitize)}\n"
+        f"#define CG_FIBERS {int(fibers)}\n#define CG_RECURSIVE {int(recursion)}\n#define CG_SANITIZE {int(sanitize)}\n"
         '#include "cuda_host.h"\n'
         f"{_defines(program, text)}"
         f'#line 1 "{_quoted(program.origin)}"\n{body}\n'
@@ -80,6 +86,7 @@ def translate(program: Program, *, sanitize: bool = False) -> Translation:
         f"static const cg_kernel cg_kernels[] = {{CG_KERNEL_ENTRY({program.entry})}};\n"
         f"static const cg_variable cg_variables[] = {{{variables}{{0, 0, 0}}}};\nCG_MODULE()\n",
         fibers,
+        recursion,
     )
 
 

@@ -52,7 +52,10 @@ CG_COLD cg_meeting& cg_partial_meeting(cg_warp& warp, cg_u32 mask) {
 struct cg_result {
   const cg_meeting* meeting;
   cg_u32 buffer;
-  CG_MEMBER cg_u64 value(int lane) const { return meeting->values[buffer][lane]; }
+  // A lane that takes no part gives 0, where a GPU gives anything.
+  CG_MEMBER cg_u64 value(int lane) const {
+    return meeting->present[buffer] >> lane & 1 ? meeting->values[buffer][lane] : 0;
+  }
   CG_MEMBER cg_u32 votes() const { return meeting->votes[buffer]; }
 };
 
@@ -67,8 +70,9 @@ CG_INLINE cg_result cg_meet(cg_u32 mask, cg_u64 value, bool vote) {
   mask &= warp.exists;
   cg_meeting& meeting = CG_LIKELY(mask == warp.meetings[0].mask) ? warp.meetings[0] : cg_partial_meeting(warp, mask);
   cg_u32 buffer = meeting.generation & 1;
-  if (meeting.arrived == 0) meeting.votes[buffer] = 0;
+  if (meeting.arrived == 0) meeting.votes[buffer] = meeting.present[buffer] = 0;
   meeting.values[buffer][lane] = value;
+  meeting.present[buffer] |= 1u << lane;
   meeting.votes[buffer] |= (cg_u32)vote << lane;
   if (++meeting.arrived == __builtin_popcount(meeting.mask & warp.alive)) {
     cg_complete(warp, meeting);

@@ -89,8 +89,8 @@ CG_INLINE int cg_next(cg_worker* w) {
 extern "C" __attribute__((no_instrument_function, visibility("hidden"), used)) void __cyg_profile_func_enter(void*, void*) {
   char* here = (char*)__builtin_frame_address(0);
   cg_worker* w = cg_self;
-  bool on_fiber = w->warps > 0;
-  size_t left = on_fiber ? (size_t)(here - (w->stacks - CG_STACK)) % (CG_STACK + CG_STACK_COLOUR) : (size_t)(here - w->floor);
+  if (!w || w->warps == 0) return;
+  size_t left = (size_t)(here - (w->stacks - CG_STACK)) % (CG_STACK + CG_STACK_COLOUR);
   if (CG_UNLIKELY(left < CG_STACK_RESERVE)) cg_overflow();
 }
 extern "C" __attribute__((no_instrument_function, visibility("hidden"), used)) void __cyg_profile_func_exit(void*, void*) {}

@@ -33,7 +33,7 @@ CG_INLINE void cg_enter(const cg_launch* launch) {
 
 // A stride that shares no factor with `count`: walking by it meets every position once.
 CG_COLD cg_i64 cg_stride(cg_i64 count) {
-  for (cg_i64 stride = count * 5 / 8 + 1;; stride++) {
+  for (cg_i64 stride = count * 618 / 1000 + 1;; stride++) {
     cg_i64 a = stride, b = count;
     while (b) {
       cg_i64 rest = a % b;
@@ -46,7 +46,7 @@ CG_COLD cg_i64 cg_stride(cg_i64 count) {
 // Position `step` in another order than 0, 1, 2...
 CG_COLD cg_i64 cg_otherwise(cg_u32 schedule, cg_i64 step, cg_i64 count, cg_i64 stride) {
   if (schedule == CG_FORWARD) return step;
-  return schedule == CG_REVERSE ? count - 1 - step : (cg_i64)((__int128)(step + 1) * stride % count);
+  return schedule == CG_REVERSE ? count - 1 - step : (cg_i64)(((__int128)step * stride + count / 3) % count);
 }
 
 CG_INLINE void cg_place_block(const cg_launch* launch, cg_i64 step) {

@@ -19,6 +19,7 @@ struct cg_meeting {
   cg_i32 arrived;
   cg_i32 leaving;        // woken lanes that have not read their result yet
   cg_u32 generation;
+  cg_u32 present[2];     // lanes that took part
   cg_u32 votes[2];
   cg_u64 values[2][CG_WARP];
 };

@@ -106,7 +106,7 @@ def test_our_arrays_speak_both_protocols(device):
 
 def test_readers_wait_for_writers(device, driver):
     address = device.allocate(64)
-    view = device.view(address, (16,), np.dtype(np.float32), device)
+    view = DeviceArray(device._context, device.stream, address, (16,), np.dtype(np.float32))
     driver.take("cuStream")
     view.__dlpack__(stream=device.stream)
     assert driver.take("cuStream") == ["cuStreamWaitEvent"]
