@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import groupby
 
 from cudagraph.block import Block
 from cudagraph.errors import DescriptionError
@@ -79,23 +80,27 @@ def _connect(graph: StepGraph, order: Order) -> None:
 
 def _connect_within_blocks(graph: StepGraph) -> None:
     """A block's own steps on the same memory run in the order in which they were said."""
-    last_writer: dict[tuple[Block, Operand], int] = {}
-    last_readers: dict[tuple[Block, Operand], list[int]] = {}
-    for index, step in enumerate(graph.steps):
-        if step.block is None or index in graph.delay_copies:
-            continue
+    described = (index for index in range(len(graph.steps)) if index not in graph.delay_copies)
+    for _, steps in groupby(described, key=lambda index: graph.steps[index].block):
+        indices = list(steps)
+        if len(indices) > 1:
+            _connect_in_turn(graph, indices)
+
+
+def _connect_in_turn(graph: StepGraph, indices: Iterable[int]) -> None:
+    last_writer: dict[Operand, int] = {}
+    last_readers: dict[Operand, list[int]] = {}
+    for index in indices:
         before = graph.before[index]
-        for operand in step.reads:
-            key = (step.block, graph.storage(operand))
-            if key in last_writer:
-                before.add(last_writer[key])
-            last_readers.setdefault(key, []).append(index)
-        for operand in step.writes:
-            key = (step.block, graph.storage(operand))
-            if key in last_writer:
-                before.add(last_writer[key])
-            before.update(last_readers.pop(key, ()))
-            last_writer[key] = index
+        for storage in map(graph.storage, graph.steps[index].reads):
+            if storage in last_writer:
+                before.add(last_writer[storage])
+            last_readers.setdefault(storage, []).append(index)
+        for storage in map(graph.storage, graph.steps[index].writes):
+            if storage in last_writer:
+                before.add(last_writer[storage])
+            before.update(last_readers.pop(storage, ()))
+            last_writer[storage] = index
         before.discard(index)
 
 

@@ -48,6 +48,7 @@ from .resolve import BlockScope, Resolver, TensorType
 from .steps import Step, StepGraph
 
 Define = tuple[tuple[str, str], ...]
+_LIMITS = {dtype: (np.iinfo(dtype).min, np.iinfo(dtype).max) for dtype in C_TYPES.values() if dtype.kind in "iu"}
 
 
 def lower(context: Context, bound: Mapping[Port, TensorType], *, keep_all: bool = False) -> Plan:
@@ -259,46 +260,30 @@ class _Lowering:
         block: Block = step.block  # type: ignore[assignment]
         scope = self._resolver.scopes[block]
         source = block.source_of(step.position)
-        define = self._define(kernel, scope, common["name"])
+        # What C++ does not know by itself: macros such as T, structs, and short vectors.
+        named = [(a, self._element_type(bound)) for a, bound in kernel.arguments if a.ctype not in C_TYPES]
+        define = _define(kernel, named, scope, common["name"])
         macros = dict(define)
         threads = _checked_threads(kernel, scope, source.signature.max_threads, common["name"])
         arguments = tuple(
             self._argument(argument, bound, scope, macros, (common["index"], i), common["name"])
             for i, (argument, bound) in enumerate(kernel.arguments)
         )
-        reads = common["reads"] + tuple(
-            self._parameters.view(bound, self._buffers, self._flat.paths) for _, bound in self._pointed(kernel)
-        )
+        pointed = [
+            self._parameters.view(bound, self._buffers, self._flat.paths)
+            for argument, bound in kernel.arguments
+            if isinstance(bound, Parameter) and argument.kind is ArgumentKind.INPUT
+        ]
+        if pointed:
+            common["reads"] = tuple(dict.fromkeys((*common["reads"], *pointed)))
         return KernelNode(
-            **(common | {"reads": tuple(dict.fromkeys(reads))}),
-            program=self._program(source, define, kernel),
+            **common,
+            program=self._program(source, define, _records(named, common["name"])),
             grid=_grid(kernel, scope, threads, common["name"]),
             threads=threads,
             shared=_checked_shared(scope.size(kernel.shared), common["name"]),
             arguments=arguments,
         )
-
-    @staticmethod
-    def _pointed(kernel: Kernel) -> list[tuple[KernelArgument, Parameter[Any]]]:
-        return [(a, bound) for a, bound in kernel.arguments if isinstance(bound, Parameter) and a.kind is ArgumentKind.INPUT]
-
-    def _define(self, kernel: Kernel, scope: BlockScope, subject: str) -> Define:
-        """Macros: the given ones, and the C++ type behind every open type name."""
-        define: dict[str, str] = {}
-        for name, value in kernel.define:
-            chosen = value.value if isinstance(value, Option) else value
-            define[name] = str(int(chosen) if isinstance(chosen, bool) else chosen if isinstance(chosen, str) else scope.size(chosen))
-        for argument, bound in kernel.arguments:
-            ctype = argument.ctype
-            if ctype in C_TYPES or ctype in VECTOR_TYPES:
-                continue
-            dtype = self._element_type(bound)
-            if dtype is None or dtype.names is not None:
-                continue
-            spelled = define.setdefault(ctype, c_type(dtype))
-            if C_TYPES.get(spelled, dtype) != dtype:
-                raise ShapeError(f"{subject}: {ctype} is {spelled}, but {argument.name} is {show(dtype)}")
-        return tuple(sorted(define.items()))
 
     def _element_type(self, bound: Any) -> np.dtype[Any] | None:
         if isinstance(bound, Parameter):
@@ -324,27 +309,17 @@ class _Lowering:
         if dtype is None:
             raise DescriptionError(f"{subject}: argument {argument.name} is a {argument.ctype}; bind a parameter of that type, not {bound!r}")
         value: Any = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
-        if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        if dtype in _LIMITS and not _LIMITS[dtype][0] <= value <= _LIMITS[dtype][1]:
             raise ShapeError(f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; use long long in the kernel")
         return Constant(pack_scalar(value, dtype))
 
-    def _program(self, source: KernelSource, define: Define, kernel: Kernel) -> int:
-        records = self._records(kernel)
+    def _program(self, source: KernelSource, define: Define, records: Mapping[str, np.dtype[Any]]) -> int:
         key = (id(source), define, tuple(records.items()))
         index = self._specialised.get(key)
         if index is None:
             program = _with_checks(source.program(define), records)
             index = self._specialised[key] = self._programs.setdefault(program, len(self._programs))
         return index
-
-    def _records(self, kernel: Kernel) -> dict[str, np.dtype[Any]]:
-        """C++ structs of the kernel and the structured dtypes bound to them."""
-        found: dict[str, np.dtype[Any]] = {}
-        for argument, bound in kernel.arguments:
-            dtype = self._element_type(bound)
-            if dtype is not None and dtype.names is not None and argument.ctype not in C_TYPES:
-                found[argument.ctype] = dtype
-        return found
 
     def _library(self, step: Step, common: dict[str, Any]) -> Node:
         call: LibraryCall = step.work  # type: ignore[assignment]
@@ -408,6 +383,37 @@ class _Lowering:
             )
             for parameter, index in self._slots.items()
         )
+
+
+_Named = Iterable[tuple[KernelArgument, "np.dtype[Any] | None"]]  # arguments with the element type of what is bound
+
+
+def _define(kernel: Kernel, named: _Named, scope: BlockScope, subject: str) -> Define:
+    """Macros: the given ones, and the C++ type behind every open type name."""
+    define: dict[str, str] = {}
+    for name, value in kernel.define:
+        chosen = value.value if isinstance(value, Option) else value
+        define[name] = chosen if isinstance(chosen, str) else str(int(chosen) if isinstance(chosen, bool) else scope.size(chosen))
+    for argument, dtype in named:
+        if dtype is None or dtype.names is not None or argument.ctype in VECTOR_TYPES:
+            continue
+        spelled = define.setdefault(argument.ctype, c_type(dtype))
+        if C_TYPES.get(spelled, dtype) != dtype:
+            raise ShapeError(f"{subject}: {argument.ctype} is {spelled}, but {argument.name} is {show(dtype)}")
+    return tuple(sorted(define.items()))
+
+
+def _records(named: _Named, subject: str) -> dict[str, np.dtype[Any]]:
+    """C++ structs of the kernel and the structured dtypes bound to them."""
+    found: dict[str, np.dtype[Any]] = {}
+    for argument, dtype in named:
+        if dtype is not None and dtype.names is not None:
+            known = found.setdefault(argument.ctype, dtype)
+            if known.itemsize != dtype.itemsize:
+                raise ShapeError(
+                    f"{subject}: {argument.ctype} has {known.itemsize} bytes, but the elements of {argument.name} {dtype.itemsize}"
+                )
+    return found
 
 
 def _grid(kernel: Kernel, scope: BlockScope, threads: tuple[int, ...], subject: str) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ def check_references(running: Running) -> list[str]:
     """Compare every block that has a `reference` with it; marks those that differ and says how, one sentence each."""
     found: list[str] = []
     for block in running.context.walk():
-        reference = getattr(type(block), "reference", None)
+        reference = getattr(block, "reference", None)
         if reference is None or not _checkable(block, running):
             continue
         for port, expected in zip(block.outputs, _expected(block, reference, running), strict=False):
@@ -61,6 +61,7 @@ def _checkable(block: Block, running: Running) -> bool:
 def _expected(block: Block, reference: Any, running: Running) -> tuple[Any, ...]:
     known: dict[str, Any] = {name: parameter.value for name, parameter in block.parameters.items()}
     known |= {name: weight.value for name, weight in block.weights.items()}
+    known |= {name: option.value for name, option in block.options.items()}
     inputs = [_contents(running, port) for port in block.inputs]
     wanted = inspect.signature(reference).parameters
     named = {name: known[name] for name in wanted if name in known}

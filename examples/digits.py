@@ -8,11 +8,11 @@ from sklearn.neural_network import MLPClassifier
 import cudagraph as cg
 from cudagraph.blocks import Linear, ReLU, Sequential, Softmax
 
-BATCH = 50
+BATCH = 64
 
 images, labels = load_digits(return_X_y=True)  # 1,797 images of 8 x 8 pixels
 train, test, train_labels, test_labels = train_test_split(images / 16, labels, random_state=0)
-classifier = MLPClassifier((64, 32), max_iter=60, tol=1e-3, random_state=0).fit(train, train_labels)
+classifier = MLPClassifier((64, 32), max_iter=300, random_state=0).fit(train, train_labels)
 
 
 def network_of(classifier: MLPClassifier) -> Sequential:

@@ -52,8 +52,8 @@ class Splat(Block):
                 capacity="N",
             )
 
-    @staticmethod
     def reference(
+        self,
         particles: np.ndarray,
         count: np.ndarray,
         *,
@@ -61,10 +61,9 @@ class Splat(Block):
         distance: float,
         eye_height: float,
         zoom: float,
-        shape: tuple[int, int] = (360, 640),
     ) -> np.ndarray:
-        """The same in NumPy, for an image of `shape` (height, width)."""
-        height, width = shape
+        """The same in NumPy."""
+        height, width, _ = self.image.shape
         image = np.zeros((height, width, 3))
         seen = particles[: alive(particles, count)]
         x, y, z = seen["position"].T

@@ -93,6 +93,16 @@ def test_it_equals_the_reference_at_odd_sizes(case, dtype):
             )
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_validation_agrees(case):
+    environment = replace(cg.Environment.from_environ(), validate=True, memory_planner=False)
+    dtype = case.dtypes[0]
+    with cg.CudaEngine("host", environment=environment) as engine:
+        block = engine.add(case.make(dtype))
+        run(engine, block, case.inputs(np.random.default_rng(2), 63, parse_dtype(dtype)))
+        assert block.debug.state in ("ok", "warning"), block.debug.message
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.hot], ids=str)
 def test_a_hot_change_equals_a_fresh_build(case):
     random = np.random.default_rng(1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cudagraph as cg
-from cudagraph.blocks import PARTICLE, Drag, Gravity, Integrate, ParticleSystem, SphereEmitter, Splat, ToneMap
+from cudagraph.blocks import PARTICLE, Drag, Gravity, Integrate, ParticleSystem, SphereEmitter, ToneMap
 from cudagraph.blocks.particles.philox import philox, uniform
 from cudagraph.blocks.particles.sphere_emitter import CLOCK
 
@@ -84,7 +84,7 @@ def simulate(system: ParticleSystem, frames: int) -> tuple[np.ndarray, np.ndarra
         particles = Drag.reference(particles, number, coefficient=values["drag"], dt=dt)
         particles = Integrate.reference(particles, number, bounce=values["integrate/bounce"], dt=dt)
     camera = {name: values[f"splat/{name}"] for name in ("brightness", "distance", "eye_height", "zoom")}
-    return particles, Splat.reference(particles, np.uint32(len(particles)), shape=(90, 160), **camera)
+    return particles, system.splat.reference(particles, np.uint32(len(particles)), **camera)
 
 
 def test_the_system_equals_its_parts_over_many_frames():

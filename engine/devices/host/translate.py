@@ -80,7 +80,7 @@ def translate(program: Program, *, sanitize: bool = False) -> Translation:
     return Translation(
         f"#define CG_FIBERS {int(fibers)}\n#define CG_RECURSIVE {int(recursion)}\n#define CG_SANITIZE {int(sanitize)}\n"
         '#include "cuda_host.h"\n'
-        f"{_defines(program, text)}"
+        f'#line 1 "{MACROS}"\n{_defines(program, text)}'
         f'#line 1 "{_quoted(program.origin)}"\n{body}\n'
         f'#line 1 "{PROLOGUE}"\n'
         f"static const cg_kernel cg_kernels[] = {{CG_KERNEL_ENTRY({program.entry})}};\n"
@@ -92,6 +92,9 @@ def translate(program: Program, *, sanitize: bool = False) -> Translation:
 
 PROLOGUE = "cudagraph-generated"
 """The file name that the compiler knows our own lines by."""
+
+MACROS = "macros"
+"""The file name for `Program.define`."""
 
 
 def _quoted(path: str) -> str:
@@ -193,10 +196,14 @@ def _unsupported(tokens: Sequence[Token]) -> Iterator[_Edit]:
             feature = "textures"
         if token.text in ("asm", "__asm__", "__asm") and _is_assembly(tokens, index):
             feature = "inline_ptx"
-        if token.text == "<<" and index + 1 < len(tokens) and tokens[index + 1].start == token.start + 2 and tokens[index + 1].text == "<":
+        if token.text == "<" and [(t.text, t.start) for t in tokens[index + 1 : index + 3]] == _next_two(token):
             feature = "dynamic_parallelism"
         if feature:
             yield _Edit(token.start, token.start + len(token.text), f" cg_unsupported_{feature} ")
+
+
+def _next_two(token: Token) -> list[tuple[str, int]]:
+    return [("<", token.start + 1), ("<", token.start + 2)]
 
 
 def _is_assembly(tokens: Sequence[Token], index: int) -> bool:
@@ -209,17 +216,24 @@ def _is_assembly(tokens: Sequence[Token], index: int) -> bool:
 
 def _variables(tokens: Sequence[Token]) -> Iterator[str]:
     """Names of the `__device__` and `__constant__` variables outside of functions, classes and namespaces."""
-    depth, declaration = 0, []
+    depth = 0
+    words: list[str] = []
     for token in tokens:
         if token.kind is TokenKind.DIRECTIVE:
             continue
+        if depth == 0 and token.text == ";":
+            yield from _variable(words)
+            words = []
+            continue
+        words.append(token.text)
         depth += (token.text == "{") - (token.text == "}")
-        if token.text == ";" and depth == 0:
-            yield from _variable(declaration)
-        if token.text in (";", "}") and depth == 0:
-            declaration = []
-        else:
-            declaration.append(token.text)
+        if depth == 0 and token.text == "}" and not _is_initialiser(words):
+            words = []
+
+
+def _is_initialiser(words: Sequence[str]) -> bool:
+    """Whether the braces of a declaration hold a variable's value, not a body."""
+    return not {"(", "namespace", "struct", "class", "union", "enum", "extern"} & set(words[: words.index("{")])
 
 
 def _variable(words: Sequence[str]) -> Iterator[str]:

@@ -103,7 +103,6 @@ CASES = [
         lambda dtype: Splat(40, 30, brightness=0.5),
         filled,
         hot={"brightness": 1.0, "distance": 5.0, "eye_height": 0.0, "zoom": 2.0},
-        extra={"shape": (30, 40)},
         tolerances={"float32": 1e-5},
     ),
     Case(lambda dtype: ToneMap(2.0), light, hot={"exposure": 0.25}),
