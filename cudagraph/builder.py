@@ -443,14 +443,18 @@ def _default_threads(source: Any) -> tuple[int, ...]:
     return source.threads or (min(256, source.signature.max_threads or 256), 1, 1)
 
 
-@lru_cache(maxsize=1024)
 def _folders(block: type[Block]) -> tuple[Path, ...]:
     """Where a block's relative kernel paths are looked up: beside its own file, then in the working directory."""
+    return (*_own_folder(block), Path.cwd())
+
+
+@lru_cache(maxsize=1024)
+def _own_folder(block: type[Block]) -> tuple[Path, ...]:
     try:
         file = inspect.getsourcefile(block)
-    except TypeError:
+    except (TypeError, OSError):  # a class typed into an interpreter
         file = None
-    return (*((Path(file).resolve().parent,) if file else ()), Path.cwd())
+    return (Path(file).resolve().parent,) if file else ()
 
 
 def _check_init(subject: str, shape: tuple[DimSpec, ...], init: Any) -> None:

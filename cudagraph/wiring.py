@@ -16,12 +16,16 @@ def check_wire(source: Port, destination: Port, wires: Mapping[Port, Port], *, i
     if source is destination:
         raise DescriptionError(f"{source.path} cannot feed itself; put a delay between")
     if destination.direction is Direction.OUTPUT and destination.block is not inside:
-        raise DescriptionError(f"{destination.path} is an output and takes no wire; the order is connect(output, input)")
+        raise DescriptionError(
+            f"{destination.path} is an output and takes no wire; the order is connect(output, input)"
+        )
     if destination in wires:
         raise DescriptionError(f"{destination.path} is already fed by {wires[destination].path}; disconnect it first")
     inner = _inner_source(destination)
     if inner is not None:
-        raise DescriptionError(f"{destination.path} is already fed by {inner.path}, inside {destination.block.root.path}")
+        raise DescriptionError(
+            f"{destination.path} is already fed by {inner.path}, inside {destination.block.root.path}"
+        )
 
 
 def _inner_source(port: Port) -> Port | None:

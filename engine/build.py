@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ from cudagraph.option import Option
 from cudagraph.port import Port
 from cudagraph.program import Program
 from cudagraph.shape import show_shape
-from cudagraph.source import KernelSource
 from cudagraph.tensor import State, Tensor, Weight
-from cudagraph.work import LibraryCall
+from cudagraph.work import Kernel, LibraryCall
 
 from .bindings import Bindings
 from .cache import BinaryCache
 from .compile import compile_programs, progress_display
-from .devices.base import Device, Executable, Kernel, Timing
+from .devices.base import Device, Executable, Timing
+from .devices.base import Kernel as LoadedKernel
 from .explain import Explanation, Tier
 from .flatten import flatten
 from .lower import lower
@@ -134,7 +134,7 @@ class Builder:
         self._bindings = bindings
         self._environment = environment
         self._cache = BinaryCache(environment.cache)
-        self._kernels: dict[Program, Kernel] = {}
+        self._kernels: dict[Program, LoadedKernel] = {}
         self.builds = 0
         self.errors: tuple[CudaGraphError, ...] = ()
 
@@ -149,10 +149,8 @@ class Builder:
         self._recover(context)
         return built, outcome
 
-    def swap_code(
-        self, context: Context, running: Running, sources: Mapping[tuple[Block, int], KernelSource]
-    ) -> tuple[Running, str]:
-        """The same plan with other kernels."""
+    def swap_code(self, context: Context, running: Running, blocks: Sequence[Block]) -> tuple[Running, str]:
+        """The same plan with other kernels in these blocks."""
         try:
             plan = self._lower(context)
             kernels = self._load(context, plan, True)
@@ -161,7 +159,7 @@ class Builder:
             else:
                 outcome = _swap_kernels(running, plan, kernels)
         except CudaGraphError as error:
-            error.block = error.block or next(iter(sources))[0]
+            error.block = error.block or blocks[0]
             self._fail(error, True)
             raise
         self._recover(context)
@@ -203,7 +201,7 @@ class Builder:
         with _collector_paused():  # a plan is no garbage, but the collector would walk it again and again as it grows
             return lower(context, self._bindings.types(), keep_all=keep_all)
 
-    def _load(self, context: Context, plan: Plan, running: bool) -> list[Kernel]:
+    def _load(self, context: Context, plan: Plan, running: bool) -> list[LoadedKernel]:
         """Every kernel of the plan, compiling what is new."""
         missing = [program for program in plan.programs if program not in self._kernels]
         if missing:
@@ -253,6 +251,12 @@ class Builder:
                 debug.set_state(BlockState.OK)
 
 
+def specialises(option: Option) -> bool:
+    """Whether a kernel is compiled for the value of this option, rather than a library call captured with it."""
+    works = option.block.description.work
+    return any(value is option for work in works if isinstance(work, Kernel) for _, value in work.define)
+
+
 @contextmanager
 def _collector_paused() -> Iterator[None]:
     was_enabled = gc.isenabled()
@@ -268,7 +272,7 @@ def _mark(block: Block, error: CudaGraphError, running: bool) -> None:
     block.debug.set_state(BlockState.ERROR, f"{error}. The last good graph keeps running" if running else str(error))
 
 
-def _swap_kernels(running: Running, plan: Plan, kernels: list[Kernel]) -> str:
+def _swap_kernels(running: Running, plan: Plan, kernels: list[LoadedKernel]) -> str:
     swapped = 0
     for index, (old, new) in enumerate(zip(running.plan.programs, plan.programs, strict=True)):
         if old != new:

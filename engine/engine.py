@@ -25,7 +25,7 @@ from cudagraph.source import KernelSource
 from cudagraph.tensor import Tensor, Weight
 
 from .bindings import Bindings
-from .build import Builder, Running
+from .build import Builder, Running, specialises
 from .devices.base import Device
 from .devices.select import open_device
 from .explain import Explanation, Tier
@@ -310,8 +310,8 @@ class CudaEngine:
         tracker = self._tracker
         if tracker.structure or self._running is None or (self._failed and tracker.sources):
             self._rebuild(explanation)
-        elif tracker.sources:
-            self._swap_sources(explanation)
+        elif tracker.sources or any(map(specialises, tracker.options)):
+            self._swap_code(explanation)
         running = self._running
         assert running is not None
         self._apply_hot(running, explanation)
@@ -334,18 +334,21 @@ class CudaEngine:
         self._install(running)
         explanation.add(Tier.STRUCTURE, f"{'; '.join(reasons) or 'first build'}: {outcome}")
 
-    def _swap_sources(self, explanation: Explanation) -> None:
+    def _swap_code(self, explanation: Explanation) -> None:
         assert self._running is not None
         sources = self._tracker.sources
-        names = ", ".join(f"{block.path}:{block.description.work[work].name}" for block, work in sources)
+        options = [option for option in self._tracker.options if specialises(option)]
+        changes = [f"new source of {block.path}:{block.description.work[work].name}" for block, work in sources]
+        changes += [f"{option.path} = {option.value!r}" for option in options]
+        blocks = [*(block for block, _ in sources), *(option.block for option in options)]
         try:
-            running, outcome = self._builder.swap_code(self.context, self._running, sources)
+            running, outcome = self._builder.swap_code(self.context, self._running, blocks)
         except CudaGraphError as error:
             _restore(sources)
-            explanation.add(Tier.FAILED, f"new source of {names} not used: {error}. The old kernel keeps running")
+            explanation.add(Tier.FAILED, f"{', '.join(changes)} not used: {error}. The old kernel keeps running")
             return
         self._install(running)
-        explanation.add(Tier.CODE, f"new source of {names}: {outcome}")
+        explanation.add(Tier.CODE, f"{', '.join(changes)}: {outcome}")
 
     def _install(self, running: Running) -> None:
         """A new plan runs from now on."""

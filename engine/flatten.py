@@ -35,7 +35,7 @@ def flatten(context: Context) -> FlatContext:
     """Walk the tree of blocks once."""
     blocks: list[Block] = []
     paths: dict[Block, str] = {}
-    wires: dict[Operand, Operand] = dict(context.wires)
+    wires: dict[Operand, Operand] = {**context.wires}
     stack = [(block, block.name) for block in reversed(context.blocks.values())]
     while stack:
         block, path = stack.pop()

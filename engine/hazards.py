@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from cudagraph.block import Block
 from cudagraph.errors import DescriptionError
@@ -174,7 +174,7 @@ def _connect_shared_tensors(graph: StepGraph) -> None:
         order = topological_order(graph.before)
         place = {step: index for index, step in enumerate(order)}
         writers = sorted(writers, key=place.__getitem__)
-        for first, second in zip(writers, writers[1:], strict=False):
+        for first, second in pairwise(writers):
             graph.before[second].add(first)
 
 

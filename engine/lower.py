@@ -220,7 +220,7 @@ class _Lowering:
         return f"{self._flat.paths[operand.block]}.{operand.name}"
 
     def _port_table(self) -> dict[object, int]:
-        table: dict[object, int] = dict(self._index)
+        table: dict[object, int] = {**self._index}
         for destination, source in self._flat.sources.items():
             index = self._index.get(source)
             if index is not None:
@@ -451,6 +451,8 @@ def _with_checks(program: Program, records: Mapping[str, np.dtype[Any]]) -> Prog
     assert isinstance(program.text, str)
     values = {value for _, value in program.define}
     headers = "".join(f"#include <{header}>\n" for ctype, header in HEADERS.items() if ctype in values)
+    if headers:
+        headers += f'#line 1 "{program.origin}"\n'  # messages of the compiler count the user's own lines
     checks = "".join(
         f'static_assert(sizeof({name}) == {dtype.itemsize}, "struct {name} and its dtype differ in size");\n'
         for name, dtype in records.items()

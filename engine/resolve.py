@@ -56,7 +56,7 @@ class Resolver:
 
     def __init__(self, flat: FlatContext, bound: Mapping[Port, TensorType]) -> None:
         self._flat = flat
-        self._types: dict[Operand, TensorType] = dict(bound)
+        self._types: dict[Operand, TensorType] = {**bound}
         self.scopes = {block: BlockScope(block, self) for block in flat.blocks}
         self._readers: dict[Operand, list[Block]] = {}
         for destination in flat.sources:

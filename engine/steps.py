@@ -46,14 +46,14 @@ class StepGraph:
         """The tensor whose memory this one lives in."""
         operand = self.flat.viewed(operand)
         while operand in self.inplace:
-            operand = self.flat.viewed(self.inplace[operand])  # type: ignore[index]
+            operand = self.flat.viewed(self.inplace[operand])
         return operand
 
 
 def collect_steps(flat: FlatContext, stays: Collection[Operand], denied: Collection[Port]) -> StepGraph:
     """Every block's work in order of description, and the copies it needs.
 
-    `stays` are tensors that must be readable after the frame, `denied` the outputs that get a copy of their in-place input.
+    `stays` are tensors that must be readable after the frame, `denied` outputs that get a copy of their in-place input.
     """
     graph = StepGraph(flat)
     for block in flat.blocks:
@@ -106,7 +106,7 @@ def _is_made_each_frame(operand: Operand) -> bool:
 
 
 def _reads_old_contents(flat: FlatContext, port: Port, source: Operand) -> bool:
-    """Whether the block itself still reads the source once it writes the output: other than the in-place input as it goes."""
+    """Whether the block itself reads the source after it began to write the output, or through another port then."""
     written = False
     for work in port.block.description.work:
         reads, writes = work.operands()

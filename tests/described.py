@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def describe(say: Callable[[Any, cg.BlockBuilder], object]) -> Any:
     return Described(say)
 
 
-@lru_cache(maxsize=None)
+@cache
 def kernel(arguments: str, name: str = "work", bounds: str = "") -> KernelSource:
     """A kernel of these C++ arguments that does nothing."""
     text = f'extern "C" __global__ void {bounds} {name}({arguments}) {{}}'
@@ -56,7 +56,9 @@ def binary() -> Any:
         block.a = b.input("a", (...,))
         block.b = b.input("b", (...,))
         block.c = b.output("c", block.a.shape)
-        b.kernel(kernel("const float* a, const float* b, float* c"), elements=block.c.size, a=block.a, b=block.b, c=block.c)
+        b.kernel(
+            kernel("const float* a, const float* b, float* c"), elements=block.c.size, a=block.a, b=block.b, c=block.c
+        )
 
     return describe(say)
 

@@ -164,6 +164,27 @@ class Double(cg.Block):
             b.kernel(cg.CudaSource(text, name="twice.cu"), elements=self.y.size, y=self.y, n=self.y.size)
 
 
+class Power(cg.Block):
+    """y = x to a power that the kernel is compiled for."""
+
+    def __init__(self, exponent: int = 1) -> None:
+        super().__init__()
+        with cg.BlockBuilder(self) as b:
+            self.x = b.input("x", (...,))
+            self.exponent = b.option("exponent", exponent, (1, 2, 3))
+            self.y = b.output("y", self.x.shape)
+            text = """extern "C" __global__ void power(const float* x, float* y, long long n) {
+                long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+                if (i >= n) return;
+                float product = 1.0f;
+                for (int k = 0; k < EXPONENT; ++k) product *= x[i];
+                y[i] = product;
+            }"""
+            source = cg.CudaSource(text, name="power.cu")
+            count = self.y.size
+            b.kernel(source, elements=count, define={"EXPONENT": self.exponent}, x=self.x, y=self.y, n=count)
+
+
 class Gemm(cg.Block):
     """c = epilogue(alpha * a @ b)."""
 

@@ -28,6 +28,7 @@ class Splat(Block):
         zoom: float = 1.0,
     ) -> None:
         super().__init__()
+        self._size = (height, width)
         with BlockBuilder(self) as b:
             self.particles = b.input("particles", ("N",), PARTICLE)
             self.count = b.input("count", (), "uint32")
@@ -63,7 +64,7 @@ class Splat(Block):
         zoom: float,
     ) -> np.ndarray:
         """The same in NumPy."""
-        height, width, _ = self.image.shape
+        height, width = self._size
         image = np.zeros((height, width, 3))
         seen = particles[: alive(particles, count)]
         x, y, z = seen["position"].T

@@ -94,6 +94,17 @@ def test_it_equals_the_reference_at_odd_sizes(case, dtype):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_access_is_out_of_bounds(case):
+    environment = replace(cg.Environment.from_environ(), sanitize=True)
+    dtype = case.dtypes[0]
+    with cg.CudaEngine("host", environment=environment) as engine:
+        for size in (1, 3, 63, 130):
+            block = engine.add(case.make(dtype))
+            run(engine, block, case.inputs(np.random.default_rng(3), size, parse_dtype(dtype)))
+            engine.remove(block)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_validation_agrees(case):
     environment = replace(cg.Environment.from_environ(), validate=True, memory_planner=False)
     dtype = case.dtypes[0]

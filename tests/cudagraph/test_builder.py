@@ -38,7 +38,9 @@ def test_an_exception_leaves_nothing_described():
 
     with pytest.raises(ZeroDivisionError):
         Failing()
-    with pytest.raises(DescriptionError, match="Failing has no description: its constructor needs `with cg.BlockBuilder"):
+    with pytest.raises(
+        DescriptionError, match=r"Failing has no description: its constructor needs `with cg.BlockBuilder"
+    ):
         _ = kept["block"].description
     assert repr(kept["block"]) == "Failing(not described yet)"
     assert child.parent is None
@@ -50,13 +52,16 @@ def test_a_description_never_changes():
     block = describe(lambda block, b: builders.append(b))
     (b,) = builders
     words = [
-        lambda: b.input("x", (1,)), lambda: b.output("y", (1,)), lambda: b.parameter("p", 1.0), lambda: b.option("o", 1, [1]),
-        lambda: b.weight("w", (1,)), lambda: b.state("s", (1,)), lambda: b.scratch((1,)), lambda: b.append_output("a", "int8", 1),
-        lambda: b.child(unary()), lambda: b.kernel(kernel(""), grid=1), lambda: b.after(block), lambda: b.capture(print),
+        lambda: b.input("x", (1,)), lambda: b.output("y", (1,)), lambda: b.parameter("p", 1.0),
+        lambda: b.option("o", 1, [1]), lambda: b.weight("w", (1,)), lambda: b.state("s", (1,)), lambda: b.scratch((1,)),
+        lambda: b.append_output("a", "int8", 1), lambda: b.child(unary()), lambda: b.kernel(kernel(""), grid=1),
+        lambda: b.after(block), lambda: b.capture(print),
         lambda: b.connect(unary().y, unary().x), lambda: b.library("cublas.gemm"),
     ]  # fmt: skip
     for word in words[:-1]:
-        with pytest.raises(DescriptionError, match="described is described; a description never changes after the `with`"):
+        with pytest.raises(
+            DescriptionError, match="described is described; a description never changes after the `with`"
+        ):
             word()
     with pytest.raises(DescriptionError, match="described is already described; a description never changes"):
         cg.BlockBuilder(block)
@@ -94,24 +99,33 @@ def test_names_are_identifiers(name):
 
 def test_names_are_unique_among_all_things_of_a_block():
     words = [
-        lambda b: b.input("a", (1,)), lambda b: b.parameter("a", 1.0), lambda b: b.option("a", 1, [1]), lambda b: b.weight("a", (1,)),
+        lambda b: b.input("a", (1,)), lambda b: b.parameter("a", 1.0), lambda b: b.option("a", 1, [1]),
+        lambda b: b.weight("a", (1,)),
         lambda b: b.state("a", (1,)), lambda b: b.scratch((1,), name="a"), lambda b: b.append_output("a", "int8", 1),
     ]  # fmt: skip
     for first in words:
         for second in words:
-            refused("already has something called 'a'; names are unique", lambda block, b, f=first, s=second: (f(b), s(b)))
+            refused(
+                "already has something called 'a'; names are unique", lambda block, b, f=first, s=second: (f(b), s(b))
+            )
 
 
 def test_every_output_is_made_by_something():
     refused("nothing makes described.y: bind it to an output of a kernel", lambda block, b: b.output("y", (1,)))
     refused("nothing makes described.y", lambda block, b: b.output("y", (1,), inplace=b.input("x", (1,))))
     describe(lambda block, b: b.fill(b.output("y", (1,))))
-    describe(lambda block, b: (b.append_output("y", "int8", 1), b.delay(b.input("x", (1,))), b.view(b.input("z", (1,)), ())))
+    describe(
+        lambda block, b: (b.append_output("y", "int8", 1), b.delay(b.input("x", (1,))), b.view(b.input("z", (1,)), ()))
+    )
 
 
-@pytest.mark.parametrize("make", [lambda b: b.output("o", (4,)), lambda b: unary().x, lambda b: b.view(b.input("i", (4,)), (4,))])
+@pytest.mark.parametrize(
+    "make", [lambda b: b.output("o", (4,)), lambda b: unary().x, lambda b: b.view(b.input("i", (4,)), (4,))]
+)
 def test_inplace_takes_an_own_input(make):
-    refused("output y: inplace must be an input of described, not", lambda block, b: b.output("y", (4,), inplace=make(b)))
+    refused(
+        "output y: inplace must be an input of described, not", lambda block, b: b.output("y", (4,), inplace=make(b))
+    )
 
 
 def test_a_launch_has_either_elements_or_a_grid():
@@ -127,10 +141,14 @@ def test_threads_and_grids():
     assert (work.grid, work.threads, work.elements) == ((2, "n", 1), (8, 4, 1), None)
     work = describe(lambda block, b: launch(block, b, elements=3)).description.work[0]
     assert (work.grid, work.threads, work.shared) == (None, (256, 1, 1), 0)
-    bounded = describe(lambda block, b: b.kernel(kernel("", bounds="__launch_bounds__(64)"), grid=1)).description.work[0]
+    bounded = describe(lambda block, b: b.kernel(kernel("", bounds="__launch_bounds__(64)"), grid=1)).description.work[
+        0
+    ]
     assert bounded.threads == (64, 1, 1)
     for wrong in ((), (1, 2, 3, 4)):
-        refused("threads and grid have one to three dimensions, not", lambda block, b, w=wrong: launch(block, b, grid=w))
+        refused(
+            "threads and grid have one to three dimensions, not", lambda block, b, w=wrong: launch(block, b, grid=w)
+        )
 
 
 def test_shared_memory_may_depend_on_shapes():
@@ -181,11 +199,14 @@ def test_elementwise_operands_may_be_called_anything(name):
         b.elementwise(f"y = {name} * 2", y=b.output("y", x.shape), **{name: x})
 
     (work,) = describe(say).description.work
-    assert dict((argument.name, bound) for argument, bound in work.arguments)[name].name == "x"
+    assert {argument.name: bound for argument, bound in work.arguments}[name].name == "x"
 
 
 def test_elementwise_writes_tensors():
-    refused("y: a port, weight, state or scratch is wanted, not 1.0", lambda block, b: b.elementwise("y = x", x=b.input("x", (1,)), y=1.0))
+    refused(
+        "y: a port, weight, state or scratch is wanted, not 1.0",
+        lambda block, b: b.elementwise("y = x", x=b.input("x", (1,)), y=1.0),
+    )
     refused("y is not bound to anything", lambda block, b: b.elementwise("y = x", x=b.input("x", (1,))))
     refused("it writes, but described.x is an input", lambda block, b: b.elementwise("x = 1", x=b.input("x", (1,))))
 
@@ -208,7 +229,10 @@ def test_library_calls_have_defaults():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"d": 1}, "described:cublas.gemm has no argument 'd'; choose from a, b, c_in, bias, c, alpha, beta, transpose_a"),
+        (
+            {"d": 1},
+            "described:cublas.gemm has no argument 'd'; choose from a, b, c_in, bias, c, alpha, beta, transpose_a",
+        ),
         ({"a": None}, "described:cublas.gemm needs a="),
         ({"c": None}, "described:cublas.gemm needs c="),
         ({"a": 1.0}, "cublas.gemm a: a port, weight, state or scratch is wanted, not 1.0"),
@@ -224,7 +248,10 @@ def test_library_mistakes(changes, message):
 
 
 def test_unknown_library_operations():
-    refused("there is no library operation 'cublas.gem'; choose one of .*cublas.gemm", lambda block, b: b.library("cublas.gem"))
+    refused(
+        "there is no library operation 'cublas.gem'; choose one of .*cublas.gemm",
+        lambda block, b: b.library("cublas.gem"),
+    )
 
 
 def test_copy_fill_and_capture():
@@ -240,26 +267,44 @@ def test_copy_fill_and_capture():
     assert (copy.name, again.name, capture.name, fill.value) == ("copy", "copy_2", "print", 255)
     for wrong in (-1, 256, 1.5, "1", None):
         refused("fill sets bytes: the value is 0 to 255, not", lambda block, b, w=wrong: b.fill(b.output("y", (1,)), w))
-    refused("copy target: it writes, but described.x is an input", lambda block, b: b.copy(b.output("y", (1,)), b.input("x", (1,))))
-    refused("copy source: a port, weight, state or scratch is wanted, not 3", lambda block, b: b.copy(3, b.output("y", (1,))))
-    refused("print outputs: it writes, but described.x is an input", lambda block, b: b.capture(print, outputs=[b.input("x", (1,))]))
+    refused(
+        "copy target: it writes, but described.x is an input",
+        lambda block, b: b.copy(b.output("y", (1,)), b.input("x", (1,))),
+    )
+    refused(
+        "copy source: a port, weight, state or scratch is wanted, not 3",
+        lambda block, b: b.copy(3, b.output("y", (1,))),
+    )
+    refused(
+        "print outputs: it writes, but described.x is an input",
+        lambda block, b: b.capture(print, outputs=[b.input("x", (1,))]),
+    )
     refused("print inputs: a port, weight", lambda block, b: b.capture(print, inputs=[np.ones(3)]))
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 1.5, True, "8", None])
 def test_capacities_are_numbers_of_elements(capacity):
-    refused("append output a: capacity is a number of elements, at least 1, not", lambda block, b: b.append_output("a", "int8", capacity))
+    refused(
+        "append output a: capacity is a number of elements, at least 1, not",
+        lambda block, b: b.append_output("a", "int8", capacity),
+    )
 
 
 def test_the_counter_takes_a_name_too():
-    refused("already has something called 'a_count'", lambda block, b: (b.input("a_count", ()), b.append_output("a", "int8", 1)))
+    refused(
+        "already has something called 'a_count'",
+        lambda block, b: (b.input("a_count", ()), b.append_output("a", "int8", 1)),
+    )
 
 
 def test_views_and_delays_are_of_own_tensors():
     refused("a view is of a port, not of 3", lambda block, b: b.view(3, (1,)))
     refused("a delay is of a port, not of .*s: float32", lambda block, b: b.delay(b.state("s", (1,))))
     foreign = unary()
-    refused("work.*belongs to neither|belongs to neither described nor one of its children", lambda block, b: b.view(foreign.y, (1,)))
+    refused(
+        "work.*belongs to neither|belongs to neither described nor one of its children",
+        lambda block, b: b.view(foreign.y, (1,)),
+    )
     refused("belongs to neither described nor one of its children", lambda block, b: b.delay(foreign.y))
     block = describe(lambda block, b: (b.view(b.state("s", (4,)), (2,)), b.view(b.weight("w", (4,)), (2,), offset=2)))
     assert [port.name for port in block.outputs] == ["s_view", "w_view"]
@@ -274,7 +319,11 @@ def test_wrong_types_and_shapes_name_the_thing():
     refused("'float33' is not an element type; choose one of float32", lambda block, b: b.input("x", (1,), "float33"))
     refused("'T' is not an element type", lambda block, b: b.state("s", (1,), "T"))
     refused("described.x: a dimension cannot be negative", lambda block, b: b.input("x", (-1,)))
-    refused("weight w has the shape .2.; its initial value has .3.", lambda block, b: b.weight("w", (2,), init=[1, 2, 3]), ShapeError)
+    refused(
+        "weight w has the shape .2.; its initial value has .3.",
+        lambda block, b: b.weight("w", (2,), init=[1, 2, 3]),
+        ShapeError,
+    )
 
 
 def test_kernels_are_found_beside_the_file_of_their_block(tmp_path):

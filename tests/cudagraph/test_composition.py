@@ -43,9 +43,10 @@ def test_children_are_named_by_attribute_list_and_dict():
         block.other = b.child(unary(), "given")
         block.same = block.first
 
-    names = [name for name in describe(say).children]
+    names = list(describe(say).children)
     assert names == [
-        "first", "layers/0", "layers/1", "pair/0", "heads/q", "heads/k", "heads/3", "described", "described_2", "named", "given",
+        "first", "layers/0", "layers/1", "pair/0", "heads/q", "heads/k", "heads/3", "described", "described_2", "named",
+        "given",
     ]  # fmt: skip
 
 
@@ -175,9 +176,13 @@ def test_exposed_things_are_own_things_under_a_new_name():
 
 def test_what_cannot_be_exposed():
     foreign = Everything()
-    refused("everything.p is not part of a child of described; only a child's ports", lambda block, b: b.expose(foreign.p))
+    refused(
+        "everything.p is not part of a child of described; only a child's ports", lambda block, b: b.expose(foreign.p)
+    )
     refused("described.x is not part of a child", lambda block, b: b.expose(b.input("x", (1,))))
-    refused("already has something called 'x'", lambda block, b: (b.input("x", (1,)), b.expose(b.child(Everything()).x)))
+    refused(
+        "already has something called 'x'", lambda block, b: (b.input("x", (1,)), b.expose(b.child(Everything()).x))
+    )
 
 
 def test_wires_that_cannot_be_drawn():
@@ -191,11 +196,19 @@ def test_wires_that_cannot_be_drawn():
     cases = {
         "described.x belongs to neither described nor one": lambda block, b: b.connect(foreign.x, b.child(unary()).x),
         "described.y belongs to neither": lambda block, b: b.connect(foreign.y, b.child(unary()).x),
-        "described.x is this block's own input; it is fed from outside": lambda block, b: b.connect(b.child(unary()).y, b.input("x", (1,))),
+        "described.x is this block's own input; it is fed from outside": lambda block, b: b.connect(
+            b.child(unary()).y, b.input("x", (1,))
+        ),
         "cannot feed itself; put a delay between": lambda block, b: b.connect(*[b.child(unary()).x] * 2),
-        "is an output and takes no wire; the order is connect.output, input": lambda block, b: b.connect(b.input("x", (1,)), b.child(unary()).y),
-        "a wire joins two ports, not .*p: float32 = 1.0": lambda block, b: b.connect(b.parameter("p", 1.0), b.child(unary()).x),
-        "two.x is already fed by .*one.y, inside": lambda block, b: b.connect(b.input("x", (1,)), b.child(describe(inner)).two.x),
+        "is an output and takes no wire; the order is connect.output, input": lambda block, b: b.connect(
+            b.input("x", (1,)), b.child(unary()).y
+        ),
+        "a wire joins two ports, not .*p: float32 = 1.0": lambda block, b: b.connect(
+            b.parameter("p", 1.0), b.child(unary()).x
+        ),
+        "two.x is already fed by .*one.y, inside": lambda block, b: b.connect(
+            b.input("x", (1,)), b.child(describe(inner)).two.x
+        ),
     }
     for message, say in cases.items():
         refused(message, say)
@@ -236,7 +249,9 @@ def test_work_may_use_the_tensors_of_children():
     def say(block, b):
         child = b.child(Everything())
         y = b.output("y", (2,))
-        b.kernel(kernel("const float* a, const float* w, float* s, float* y"), grid=1, a=child.y, w=child.w, s=child.s, y=y)
+        b.kernel(
+            kernel("const float* a, const float* w, float* s, float* y"), grid=1, a=child.y, w=child.w, s=child.s, y=y
+        )
 
     describe(say)
 
@@ -252,7 +267,10 @@ def test_after():
         b.after(three, one, two)
 
     order = describe(say).description.order
-    assert [(earlier.name, later.name) for earlier, later in order] == [("described", "described_3"), ("described_2", "described_3")]
+    assert [(earlier.name, later.name) for earlier, later in order] == [
+        ("described", "described_3"),
+        ("described_2", "described_3"),
+    ]
     foreign = unary()
     refused("after: described is not a child of described", lambda block, b: b.after(b.child(unary()), foreign))
 
@@ -283,7 +301,10 @@ def test_replacing_a_source_needs_the_same_arguments():
     block.replace_source(new)
     assert block.source_of(0).signature.entry == "other"
     assert block.description.work[0].source is old
-    with pytest.raises(DescriptionError, match=r"takes \(input float x\), the block binds \(input float x, output float y, value long long n\)"):
+    with pytest.raises(
+        DescriptionError,
+        match=r"takes \(input float x\), the block binds \(input float x, output float y, value long long n\)",
+    ):
         block.replace_source('extern "C" __global__ void third(const float* x) {}')
     with pytest.raises(DescriptionError, match="there is no kernel 'nope'; choose one of first"):
         block.replace_source(new, "nope")

@@ -34,7 +34,9 @@ def test_names_are_made_unique():
 def test_names_that_cannot_be(name):
     made = Context()
     made.add(unary(), "taken")
-    with pytest.raises(DescriptionError, match=f"{name!r} cannot name a block here: names are unique, not empty, without dots"):
+    with pytest.raises(
+        DescriptionError, match=f"{name!r} cannot name a block here: names are unique, not empty, without dots"
+    ):
         made.add(unary(), name)
 
 
@@ -61,8 +63,9 @@ def test_every_edit_is_a_structural_change():
     made.keep(one.y)
     made.remove(two)
     assert made.tracker.structure == [
-        "described added", "described_2 added", "described.y -> described_2.x connected", "described.y -> described_2.x disconnected",
-        "described_2 after described", "described.y kept", "described_2 removed",
+        "described added", "described_2 added", "described.y -> described_2.x connected",
+        "described.y -> described_2.x disconnected", "described_2 after described",
+        "described.y kept", "described_2 removed",
     ]  # fmt: skip
 
 
@@ -78,7 +81,13 @@ def test_removing_takes_wires_order_and_kept_ports_along():
     assert list(made.order) == [(first, last)]
     assert list(made.kept) == [first.y]
     made.add(middle)
-    assert [block.path for block in made.walk()] == ["described", "described_3", "described_2", "described_2/inner", "described_2/last"]
+    assert [block.path for block in made.walk()] == [
+        "described",
+        "described_3",
+        "described_2",
+        "described_2/inner",
+        "described_2/last",
+    ]
 
 
 def test_wires():
@@ -95,8 +104,12 @@ def test_wires():
         "described is not in this engine; engine.add": lambda: made.connect(stranger.y, one.x),
         "described is not in this engine": lambda: made.connect(one.y, stranger.x),
         "a wire joins two ports, not 1 and": lambda: made.connect(1, one.x),
-        "there is no wire described_2.y -> described_3.a; described_3.a is fed by described.y": lambda: made.disconnect(two.y, three.a),
-        "there is no wire described.y -> described_2.x; described_2.x is not fed by a wire": lambda: made.disconnect(one.y, two.x),
+        "there is no wire described_2.y -> described_3.a; described_3.a is fed by described.y": lambda: made.disconnect(
+            two.y, three.a
+        ),
+        "there is no wire described.y -> described_2.x; described_2.x is not fed by a wire": lambda: made.disconnect(
+            one.y, two.x
+        ),
     }
     for message, mistake in mistakes.items():
         with pytest.raises(DescriptionError, match=message):
@@ -119,7 +132,7 @@ def test_order():
     made = context(one, outer)
     made.after(outer.inner, one)
     for later, earlier in ((one, one), (outer, outer.inner), (outer.inner, outer)):
-        with pytest.raises(DescriptionError, match="cannot run after .*: they are, or share, one block"):
+        with pytest.raises(DescriptionError, match=r"cannot run after .*: they are, or share, one block"):
             made.after(later, earlier)
     with pytest.raises(DescriptionError, match="is not in this engine"):
         made.after(one, unary())
@@ -129,5 +142,5 @@ def test_order():
 def test_only_blocks_that_are_here_can_be_removed_or_kept():
     made, stranger = context(unary()), unary()
     for use in (lambda: made.remove(stranger), lambda: made.keep(stranger.y)):
-        with pytest.raises(DescriptionError, match="is not in this engine; engine.add"):
+        with pytest.raises(DescriptionError, match=r"is not in this engine; engine.add"):
             use()

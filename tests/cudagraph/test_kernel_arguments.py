@@ -73,8 +73,10 @@ def test_what_fits(changes):
 
 
 def test_unknown_argument_lists_the_names_and_the_nearest():
-    refused("has no argument 'gane'; it takes x, gain, y, factor, count, n; did you mean 'gain'?", lambda block: {"gane": 1})
-    with pytest.raises(DescriptionError, match="has no argument 'zzz'; it takes x, gain, y, factor, count, n$"):
+    refused(
+        "has no argument 'gane'; it takes x, gain, y, factor, count, n; did you mean 'gain'?", lambda block: {"gane": 1}
+    )
+    with pytest.raises(DescriptionError, match=r"has no argument 'zzz'; it takes x, gain, y, factor, count, n$"):
         bind(lambda block: {"zzz": 1})
 
 
@@ -88,7 +90,8 @@ def test_unbound_arguments_are_named_with_the_whole_signature():
     with pytest.raises(DescriptionError) as caught:
         Missing()
     assert str(caught.value).endswith(
-        "nothing is bound to x, gain, y, count, n; it takes const float* x, const float* gain, float* y, float factor, int count, long long n"
+        "nothing is bound to x, gain, y, count, n; "
+        "it takes const float* x, const float* gain, float* y, float factor, int count, long long n"
     )
 
 
@@ -96,22 +99,22 @@ def test_unbound_arguments_are_named_with_the_whole_signature():
     ("message", "changes"),
     [
         # wrong kind
-        ("argument factor is a float by value; .*x is a tensor. It takes a parameter, a number or a size", lambda block: {"factor": block.x}),
-        ("argument x is a pointer .const float. x.; it takes a tensor to read, or a parameter, not 1.0", lambda block: {"x": 1.0}),
+        ("factor is a float by value; .*x is a tensor. It takes a parameter", lambda block: {"factor": block.x}),
+        ("is a pointer .const float. x.; it takes a tensor to read, or a parameter, not", lambda block: {"x": 1.0}),
         ("argument y is a pointer .float. y.; it takes a tensor to write, not None", lambda block: {"y": None}),
-        ("argument y is written by the kernel; .*gain is a parameter. It takes a tensor to write", lambda block: {"y": block.gain}),
+        ("written by the kernel; .*gain is a parameter. It takes a tensor to write", lambda block: {"y": block.gain}),
         (r"argument factor takes a parameter, a number or a size, not \[1\]", lambda block: {"factor": [1]}),
-        ("argument factor takes a parameter, a number or a size, not a complex64", lambda block: {"factor": np.complex64(1)}),
+        ("takes a parameter, a number or a size, not a complex64", lambda block: {"factor": np.complex64(1)}),
         # const mismatch
-        ("it writes, but binding.x is an input. Declare an output .with inplace=x to reuse", lambda block: {"y": block.x}),
+        ("but binding.x is an input. Declare an output .with inplace=x to", lambda block: {"y": block.x}),
         ("binding.w is a weight, which kernels only read; use b.state", lambda block: {"y": block.w}),
         ("binding.y_before is a delay of another port and cannot be written", lambda block: {"y": block.before}),
         ("binding.y_view is a view of another port and cannot be written", lambda block: {"y": block.view}),
         # wrong types
         (r"argument y is a float\* \(float32\); binding.half is float16", lambda block: {"y": block.half}),
-        (r"argument x is a float\*; binding.open has the open type T. Declare it float32, or use T in", lambda block: {"x": block.open}),
-        ("argument count is a int; the parameter binding.gain is a float32. Declare it 'int32'", lambda block: {"count": block.gain}),
-        ("argument factor is a float; the parameter binding.vector is a float3. Declare it 'float32'", lambda block: {"factor": block.vector}),
+        (r"float\*; binding.open has the open type T. Declare it float32, or use T", lambda block: {"x": block.open}),
+        ("is a int; the parameter binding.gain is a float32. Declare it 'int32'", lambda block: {"count": block.gain}),
+        ("the parameter binding.vector is a float3. Declare it 'float32'", lambda block: {"factor": block.vector}),
         ("argument gain is a float; the parameter binding.count is a int32", lambda block: {"gain": block.count}),
         ("argument count is a int; 1.5 is not an integer", lambda block: {"count": 1.5}),
         ("argument n is a long long; .* is not an integer", lambda block: {"n": np.float32(3)}),
@@ -133,14 +136,23 @@ def test_vectors_bind_to_vector_arguments():
         block.p = b.parameter("p", (1, 2, 3), "float3")
         block.x = b.input("x", ("n", 4))
         block.y = b.output("y", ("n", 4))
-        b.kernel(kernel("const float4* x, float4* y, float3 p, const float3* q"), elements="n", x=block.x, y=block.y, p=block.p, q=block.p)
+        b.kernel(
+            kernel("const float4* x, float4* y, float3 p, const float3* q"),
+            elements="n",
+            x=block.x,
+            y=block.y,
+            p=block.p,
+            q=block.p,
+        )
 
     describe(good)
 
     def bad(block, b):
         b.kernel(kernel("float3 p"), grid=1, p=b.parameter("p", (1, 2), "float2"))
 
-    with pytest.raises(DescriptionError, match="argument p is a float3; the parameter described.p is a float2. Declare it 'float3'"):
+    with pytest.raises(
+        DescriptionError, match=r"argument p is a float3; the parameter described.p is a float2. Declare it 'float3'"
+    ):
         describe(bad)
 
     def literal(block, b):
@@ -153,7 +165,13 @@ def test_vectors_bind_to_vector_arguments():
 def test_open_types_take_any_element_type():
     def say_open(block, b):
         x = b.input("x", (...,), "T")
-        b.kernel(kernel("const T* x, T* y, T gain"), elements=x.size, x=x, y=b.output("y", x.shape, "T"), gain=b.parameter("gain", 1.0))
+        b.kernel(
+            kernel("const T* x, T* y, T gain"),
+            elements=x.size,
+            x=x,
+            y=b.output("y", x.shape, "T"),
+            gain=b.parameter("gain", 1.0),
+        )
 
     describe(say_open)
 

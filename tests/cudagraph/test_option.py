@@ -26,7 +26,7 @@ def test_a_choice_is_told_to_the_tracker():
 
 def test_anything_else_is_refused_with_the_choices():
     o = option("none", ["none", "relu"])
-    with pytest.raises(DescriptionError, match="described.o cannot be 'gelu'; choose one of 'none', 'relu'"):
+    with pytest.raises(DescriptionError, match=r"described.o cannot be 'gelu'; choose one of 'none', 'relu'"):
         o.value = "gelu"
     assert o.value == "none"
     with pytest.raises(DescriptionError, match="cannot be 3"):

@@ -39,7 +39,9 @@ def test_integers_are_held_to_the_limits_of_their_type(dtype):
         p.value = value
         assert p.pack() == np.array(value, dtype).tobytes()
     for value in (int(limits.min) - 1, int(limits.max) + 1):
-        with pytest.raises(DescriptionError, match=rf"p = {value} is out of range: {limits.min} to {limits.max} \({dtype}\)"):
+        with pytest.raises(
+            DescriptionError, match=rf"p = {value} is out of range: {limits.min} to {limits.max} \({dtype}\)"
+        ):
             p.value = value
     assert p.value == limits.max
 
@@ -84,7 +86,8 @@ def test_nan_and_infinity_pass_where_there_are_no_bounds():
 @pytest.mark.parametrize(
     ("dtype", "wrong"),
     [
-        ("float32", "1.5"), ("float32", b"1"), ("float32", None), ("float32", [1.0, 2.0]), ("float32", 1j), ("float32", 10**400),
+        ("float32", "1.5"), ("float32", b"1"), ("float32", None), ("float32", [1.0, 2.0]), ("float32", 1j),
+        ("float32", 10**400),
         ("int32", 1.0), ("int32", "1"), ("int32", None), ("int32", np.float32(1)), ("int32", math.nan),
         ("bool", "yes"), ("bool", 2), ("bool", None), ("bool", np.array([True, False])),
         ("float3", 1.0), ("float3", (1, 2)), ("float3", (1, 2, 3, 4)), ("float3", ("1", 2, 3)), ("float3", None),

@@ -44,7 +44,9 @@ def test_kinds_of_ports(block):
 
 def test_a_port_without_memory_says_how_it_gets_some(block):
     for use in (lambda: np.from_dlpack(block.y), lambda: block.y.__dlpack_device__(), lambda: block.y.__dlpack__()):
-        with pytest.raises(AttributeError, match=r"described.y has no memory yet: add its block to an engine and call update\(\)"):
+        with pytest.raises(
+            AttributeError, match=r"described.y has no memory yet: add its block to an engine and call update\(\)"
+        ):
             use()
     assert not hasattr(block.y, "__cuda_array_interface__")
 

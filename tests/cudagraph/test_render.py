@@ -32,7 +32,9 @@ def test_text():
 def test_dot_is_read_back_with_the_same_edges():
     text = cg.render(diamond(), "dot")
     edges = set(re.findall(r'^    "(\w+)" -> "(\w+)" \[label="float32\[\.\.\.\]"\];$', text, re.M))
-    assert edges == {("described", f"described_{i}") for i in (2, 3)} | {(f"described_{i}", "described_4") for i in (2, 3)}
+    assert edges == {("described", f"described_{i}") for i in (2, 3)} | {
+        (f"described_{i}", "described_4") for i in (2, 3)
+    }
 
 
 def test_mermaid():

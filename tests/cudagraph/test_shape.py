@@ -64,9 +64,7 @@ def test_unify_finds_what_evaluate_gives_back(front, leading, back):
 def test_unify_agrees_with_a_search_over_all_values(spec, concrete):
     unknowns = {}
     problem = unify(spec, concrete, unknowns)
-    fits = any(
-        tuple({"a": a, "b": b}.get(item, item) for item in spec) == concrete for a in range(8) for b in range(8)
-    )
+    fits = any(tuple({"a": a, "b": b}.get(item, item) for item in spec) == concrete for a in range(8) for b in range(8))
     assert (problem is None) == fits
 
 
@@ -121,7 +119,7 @@ def test_what_may_not(wrong, message):
 small = st.integers(-20, 20)
 OPERATIONS = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
-    "ceil_div": lambda a, b: cg.ceil_div(a, b), "min": lambda a, b: cg.minimum(a, b), "max": lambda a, b: cg.maximum(a, b),
+    "ceil_div": cg.ceil_div, "min": cg.minimum, "max": cg.maximum,
 }  # fmt: skip
 
 
@@ -178,7 +176,7 @@ def test_dimensions_of_a_written_shape():
     x = shape(2, "n", 4)
     assert (x[0], x[-1], x[-3]) == (2, 4, 2)
     assert evaluate_size(x[1], Known({x.port: (2, 9, 4)})) == 9
-    with pytest.raises(ShapeError, match="block.x has 3 dimensions; there is no dimension 3"):
+    with pytest.raises(ShapeError, match=r"block.x has 3 dimensions; there is no dimension 3"):
         x[3]
 
 
@@ -197,7 +195,9 @@ def test_slices_give_what_was_written():
     assert (x[:1], x[:-1], x[-2:], x[1:-2], x[:]) == ((2,), (2, ..., "n"), ("n", 4), (...,), (2, ..., "n", 4))
 
 
-@pytest.mark.parametrize("cut", [slice(2, None), slice(None, 2), slice(None, -3), slice(-3, None), slice(None, None, -1)])
+@pytest.mark.parametrize(
+    "cut", [slice(2, None), slice(None, 2), slice(None, -3), slice(-3, None), slice(None, None, -1)]
+)
 def test_a_slice_may_not_cut_through_an_ellipsis(cut):
     """`x.shape[:-1]` of `(...,)` must not silently be `()`."""
     with pytest.raises(ShapeError, match=r"may not cut through its `\.\.\.`"):

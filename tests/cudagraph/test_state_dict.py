@@ -96,7 +96,14 @@ def test_a_round_trip(block, attached):
 
 
 WRONG = {
-    "bias": [np.ones(4), np.ones(3, complex), np.array(["a", "b", "c"]), np.ones(3, [("a", "f4")]), [[1], [2, 3]], None],
+    "bias": [
+        np.ones(4),
+        np.ones(3, complex),
+        np.array(["a", "b", "c"]),
+        np.ones(3, [("a", "f4")]),
+        [[1], [2, 3]],
+        None,
+    ],
     "head.count": [np.ones(1), np.ones(2, int), 1, np.ones(1, bool) * 1.5, np.array([2**63], np.uint64)],
 }
 
@@ -108,7 +115,9 @@ WRONG = {
 def test_all_or_nothing(missing, unexpected, wrong, strict):
     block = describe(network)
     before = block.state_dict()
-    arrays = {name: value for name, value in good().items() if name not in missing} | dict.fromkeys(unexpected, np.ones(1))
+    arrays = {name: value for name, value in good().items() if name not in missing} | dict.fromkeys(
+        unexpected, np.ones(1)
+    )
     if wrong and wrong[0] not in missing:
         arrays[wrong[0]] = WRONG[wrong[0]][wrong[1]]
     else:
@@ -116,7 +125,9 @@ def test_all_or_nothing(missing, unexpected, wrong, strict):
     bad = {wrong[0]} if wrong else set()
     fitting = arrays.keys() - unexpected - bad
     if strict and (missing or unexpected or bad):
-        with pytest.raises(DescriptionError, match="nothing was changed. Pass strict=False to load what fits") as error:
+        with pytest.raises(
+            DescriptionError, match=r"nothing was changed. Pass strict=False to load what fits"
+        ) as error:
             block.load_state_dict(arrays)
         for kind, names in (("missing", missing), ("unexpected", unexpected), ("mismatched", bad)):
             assert (f"{len(names)} {kind}: " in str(error.value)) == bool(names)

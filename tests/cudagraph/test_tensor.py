@@ -98,7 +98,10 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(make, dtype, wrong, me
     assert not tracker.dirty
 
 
-@given(arrays.arrays(st.sampled_from(["f2", "f4", "f8", "i1", "i4", "i8", "u1", "u8", "?"]), 3), st.sampled_from(["f4", "f8", "i1", "i4", "u2", "?"]))
+@given(
+    arrays.arrays(st.sampled_from(["f2", "f4", "f8", "i1", "i4", "i8", "u1", "u8", "?"]), 3),
+    st.sampled_from(["f4", "f8", "i1", "i4", "u2", "?"]),
+)
 def test_integers_are_taken_whole_or_not_at_all(given_array, dtype):
     w = weight((3,), dtype)
     try:

@@ -12,7 +12,7 @@ from cudagraph.errors import DescriptionError
 
 
 def through(depth):
-    """A composite whose input goes through `depth` levels to a block inside, and whose output comes back the same way."""
+    """A composite whose input goes through `depth` levels to a block inside, and whose output comes back."""
 
     def say(block, b):
         block.x = b.input("x", (...,))
@@ -63,7 +63,9 @@ def test_inputs_share_what_is_bound_to_one_of_them():
 
 def test_wires_alone_make_no_data():
     one, two = unary(), unary()
-    with pytest.raises(DescriptionError, match="described.*x is fed by itself through wires alone; some block has to make its data"):
+    with pytest.raises(
+        DescriptionError, match=r"described.*x is fed by itself through wires alone; some block has to make its data"
+    ):
         flatten(context(one, two, wires=[(one.x, two.x), (two.x, one.x)]))
 
 

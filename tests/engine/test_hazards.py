@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from described import binary, bound, context, delay, describe, inplace, kernel, unary
+from described import bound, describe, kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_checks import Frames, Meaning, check_plan

@@ -40,7 +40,9 @@ def test_the_order_is_the_smallest_topological_one(before):
 @given(graphs())
 def test_edges_are_the_transitive_reduction(before):
     reduced = reduce_edges(before, topological_order(before))
-    assert {(a, b) for b, edges in enumerate(reduced) for a in edges} == set(nx.transitive_reduction(graph_of(before)).edges)
+    assert {(a, b) for b, edges in enumerate(reduced) for a in edges} == set(
+        nx.transitive_reduction(graph_of(before)).edges
+    )
     assert all(list(edges) == sorted(edges) for edges in reduced)
 
 

@@ -11,7 +11,21 @@ from cudagraph.dtypes import pack_scalar
 from cudagraph.engine.parameter_block import ParameterBlock
 from cudagraph.engine.plan import Place
 
-TYPES = ["float32", "float64", "float16", "bfloat16", "int8", "uint16", "int64", "bool", "float2", "float3", "float4", "double2", "double4"]
+TYPES = [
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "int8",
+    "uint16",
+    "int64",
+    "bool",
+    "float2",
+    "float3",
+    "float4",
+    "double2",
+    "double4",
+]
 
 
 def parameters(types):
@@ -23,7 +37,9 @@ def parameters(types):
     return describe(say)
 
 
-@given(st.lists(st.sampled_from(TYPES), max_size=8), st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=4), st.randoms())
+@given(
+    st.lists(st.sampled_from(TYPES), max_size=8), st.lists(st.sampled_from([0.0, 1.0, 2.5]), max_size=4), st.randoms()
+)
 def test_places_are_aligned_apart_and_filled(types, literals, random):
     block = parameters(types)
     layout, buffers, paths = ParameterBlock(), [], {block: "path"}
@@ -59,7 +75,11 @@ def test_names_and_shapes():
     layout, buffers = ParameterBlock(), []
     for parameter in block.parameters.values():
         layout.view(parameter, buffers, {block: "a/b"})
-    assert [(buffer.name, buffer.shape) for buffer in buffers] == [("parameters", (0,)), ("a/b.p0", (3,)), ("a/b.p1", ())]
+    assert [(buffer.name, buffer.shape) for buffer in buffers] == [
+        ("parameters", (0,)),
+        ("a/b.p0", (3,)),
+        ("a/b.p1", ()),
+    ]
     assert layout.offsets == {block.parameters["p0"]: 0, block.parameters["p1"]: 16}
 
 

@@ -1,4 +1,4 @@
-"""Who gets whose memory, which delays swap, and what waits for what: the cases by name. `test_hazards` tries the rest."""
+"""Who gets whose memory, which delays swap, what waits for what: the cases by name. `test_hazards` tries the rest."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ def test_a_chain_in_place_uses_one_memory():
     assert memory(plan, first.y) == memory(plan, two.y) == memory(plan, three.y)
     assert plan.buffers[memory(plan, three.y)].place is Place.KEPT
     assert names(plan) == ["described:work", "described_2:inplace", "described_3:inplace"]
+
+
+def test_memory_that_was_taken_over_dies_with_its_last_reader():
+    first, taker, last = unary(), inplace(), unary()
+    plan = plan_of(context(first, taker, last, wires=[(first.y, taker.x), (taker.y, last.x)]), first.x)
+    assert plan.buffers[memory(plan, first.y)].place is Place.ARENA
 
 
 def test_a_bound_array_is_never_overwritten():
@@ -154,7 +160,9 @@ def test_another_size_cannot_take_over():
         b.kernel(kernel("float* y"), grid=1, y=block.y)
 
     first, block = unary(), describe(wrong)
-    with pytest.raises(Exception, match="described_2.y takes over the memory of described.y, but needs 64 bytes instead of 32"):
+    with pytest.raises(
+        Exception, match=r"described_2.y takes over the memory of described.y, but needs 64 bytes instead of 32"
+    ):
         lower(context(first, block, wires=[(first.y, block.x)]), bound(first.x))
 
 
@@ -185,14 +193,18 @@ def copied(made, *inputs):
 
 def test_delays_that_cannot_swap_are_copied_when_all_is_done():
     first, one, two = unary(), delay(), delay()
-    assert copied(context(first, one, two, wires=[(first.y, one.x), (first.y, two.x)]), first.x)[0] == ["described_3:keep_y"]
+    assert copied(context(first, one, two, wires=[(first.y, one.x), (first.y, two.x)]), first.x)[0] == [
+        "described_3:keep_y"
+    ]
     before = delay()
     names_, plan = copied(context(before, last := unary("last"), wires=[(before.y, last.x)]), before.x)
     assert names_ == ["described:keep_y"]  # a bound array
     assert runs_before(plan, "described_2:last", "described:keep_y")
     assert plan.buffers[plan.ports[before.y]].place is Place.STATE
     first, one, two = unary(), delay(), delay()
-    assert copied(context(first, one, two, wires=[(first.y, one.x), (one.y, two.x)]), first.x)[0] == ["described_3:keep_y"]
+    assert copied(context(first, one, two, wires=[(first.y, one.x), (one.y, two.x)]), first.x)[0] == [
+        "described_3:keep_y"
+    ]
 
 
 def test_captured_work_keeps_its_addresses():
@@ -255,7 +267,10 @@ def test_a_circle_names_its_blocks_and_suggests_a_delay():
     assert "put a delay on one of the wires (blocks.Delay, or b.delay(...) inside a block)" in str(caught.value)
     circle = str(caught.value).partition(": ")[2].partition(";")[0].split(" -> ")
     assert circle[0] == circle[-1]
-    assert circle in [[f"described{i}" for i in order] for order in (["", "_2", "_3", ""], ["_2", "_3", "", "_2"], ["_3", "", "_2", "_3"])]
+    assert circle in [
+        [f"described{i}" for i in order]
+        for order in (["", "_2", "_3", ""], ["_2", "_3", "", "_2"], ["_3", "", "_2", "_3"])
+    ]
     assert caught.value.block in (one, two, three)
 
 
@@ -285,7 +300,9 @@ def test_order_against_the_data_is_a_circle():
     one, two = unary(), unary()
     made = context(one, two, wires=[(one.y, two.x)])
     made.after(one, two)
-    with pytest.raises(DescriptionError, match="these blocks wait for each other: described.* -> described.* -> described"):
+    with pytest.raises(
+        DescriptionError, match=r"these blocks wait for each other: described.* -> described.* -> described"
+    ):
         lower(made, bound(one.x))
 
 

@@ -37,7 +37,13 @@ SCHEDULES = {"forward": 0, "reverse": 1, "random": 2}
 class Range(Structure):
     """`cg_range`: a buffer that a kernel may touch."""
 
-    _fields_ = (("begin", c_uint64), ("end", c_uint64), ("name", c_char_p), ("argument", c_uint32), ("reserved", c_uint32))
+    _fields_ = (
+        ("begin", c_uint64),
+        ("end", c_uint64),
+        ("name", c_char_p),
+        ("argument", c_uint32),
+        ("reserved", c_uint32),
+    )
 
 
 class Launch(Structure):

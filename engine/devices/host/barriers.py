@@ -12,14 +12,14 @@ from itertools import chain
 
 from cudagraph.lexer import Token, TokenKind, tokenize
 
-_BARRIER = re.compile(r"__sync(threads|warp)\w*|__shfl\w*_sync|__(ballot|any|all|uni|match_any|match_all)_sync|__reduce_\w+_sync")
+_BARRIER = re.compile(r"__sync(threads|warp)\w*|__(shfl|match|reduce)\w*_sync|__(ballot|any|all|uni)_sync")
 _GROUP_BARRIERS = frozenset(
     "sync shfl shfl_up shfl_down shfl_xor ballot any all match_any match_all reduce inclusive_scan exclusive_scan "
     "barrier_arrive barrier_wait coalesced_threads cooperative_groups".split()
 )
 _FORCED = "CUDAGRAPH_FIBERS"  # a kernel that defines this macro is run with fibers whatever is found
 _NO_FUNCTIONS = frozenset(
-    "__launch_bounds__ __attribute__ alignas decltype noexcept __align__ sizeof if for while switch return catch".split()
+    "if for while switch return catch sizeof alignas decltype noexcept __attribute__ __launch_bounds__".split()
 )
 
 

@@ -15,7 +15,7 @@ from ...plan import CaptureNode, CopyNode, FillNode, KernelNode, LibraryNode, No
 from ..base import FrameRecord, Timing
 from .library import HostKernel, RuntimeLibrary
 from .steps import RegionWork, Steps, Work
-from .work import CaptureWork, CopyWork, HostOperation, KernelWork, LibraryWork, Storage, operation_of, pointers
+from .work import CaptureWork, CopyWork, HostOperation, KernelWork, LibraryWork, Slot, Storage, operation_of, pointers
 
 
 class Settings(NamedTuple):
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
 
 
 class BoundPlan:
-    """A plan with everything that makes it run. Kernel works of an earlier plan are taken over where nothing differs."""
+    """A plan with everything that makes it run. Launches of an earlier plan are taken over where nothing differs."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class BoundPlan:
         self.storage = Storage(plan.buffers, list(addresses))
         self.reusable: dict[tuple[int, int], KernelWork] = {}
         self.works: dict[int, tuple[Steps, int]] = {}  # by node index: where it is
+        self.slots: dict[tuple[int, int], Slot] = {}  # by-value arguments that were set before
         self.users: dict[int, list[tuple[Work, int, int]]] = defaultdict(list)  # by root buffer: work, place, offset
         self.steps = self._steps(plan.nodes)
         self._views: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -129,7 +130,7 @@ class HostExecutable:
     def __init__(self, settings: Settings, plan: Plan, addresses: Sequence[int], kernels: Sequence[HostKernel]) -> None:
         self.timing = Timing.OFF
         self._settings = settings
-        self._records: deque[FrameRecord] = deque(maxlen=3)
+        self._records: deque[tuple[int, float | None, np.ndarray | None, np.ndarray | None]] = deque(maxlen=3)
         self._bound: BoundPlan | None = BoundPlan(settings, plan, addresses, kernels, {})
 
     @property
@@ -144,14 +145,14 @@ class HostExecutable:
 
     def launch(self, frame: int) -> None:
         """Run one frame to its end. `DeviceError` tells which kernel failed and where; later frames may go on."""
-        bound = self._live()
+        bound = self._bound or self._live()
         if self.timing is Timing.OFF:
             bound.steps.run()
             elapsed = times = None
         else:
             elapsed, times = self._measure(bound)
         counters = bound.counters.copy() if bound.counters is not None else None
-        self._records.append(FrameRecord(frame, elapsed, counters, times))
+        self._records.append((frame, elapsed, counters, times))
 
     def _measure(self, bound: BoundPlan) -> tuple[float, np.ndarray | None]:
         times = np.zeros((len(bound.plan.nodes), 2)) if self.timing is Timing.NODE else None
@@ -161,11 +162,12 @@ class HostExecutable:
 
     def set_scalar(self, node: int, argument: int, data: bytes) -> None:
         """Replace the bytes of one by-value kernel argument."""
-        work = self._work(node)
-        if isinstance(work, KernelWork):
-            work.set(argument, data)
-        elif work is not None:
-            raise DeviceError(f"{work.node.name} is no kernel and has no arguments", node=node)
+        slots = (self._bound or self._live()).slots
+        slot = slots.get((node, argument))
+        if slot is None or len(data) != slot[3]:
+            slot = slots[node, argument] = self._slot(node, argument, data)
+        storage, begin, end, _ = slot
+        storage[begin:end] = data
 
     def set_address(self, buffer: int, address: int) -> None:
         """Move a root buffer; every argument, copy, view and call that uses it follows."""
@@ -203,7 +205,7 @@ class HostExecutable:
 
     def finished(self) -> list[FrameRecord]:
         """Records of the frames since the last call, oldest first; at most the three newest."""
-        records = list(self._records)
+        records = [FrameRecord(*record) for record in self._records]
         self._records.clear()
         return records
 
@@ -214,6 +216,17 @@ class HostExecutable:
         """Let go of the plan. Safe to call twice."""
         self._bound = None
         self._records.clear()
+
+    def _slot(self, node: int, argument: int, data: bytes) -> Slot:
+        work = self._work(node)
+        if work is None:  # nothing runs here, so nobody reads it
+            return Slot(bytearray(data), 0, len(data), len(data))
+        if not isinstance(work, KernelWork):
+            raise DeviceError(f"{work.node.name} is no kernel and has no arguments", node=node)
+        slot = work.slot(argument)
+        if len(data) != slot.length:
+            raise work.wrong_size(argument, len(data))
+        return slot
 
     def _work(self, node: int) -> Work | None:
         found = self._live().works.get(node)

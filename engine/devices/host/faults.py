@@ -9,8 +9,8 @@ from .lines import source_line
 from .work import KernelWork
 
 _HINTS = {
-    Fault.DEADLOCK: "all threads of the block (for warp operations: of the mask) have to get there, or have to have returned",
-    Fault.BARRIER_IN_LOOP: "it could not be seen in the source that the kernel gets there; add `#define CUDAGRAPH_FIBERS` to it",
+    Fault.DEADLOCK: "all threads of the block (or of the mask) have to get there, or to have returned",
+    Fault.BARRIER_IN_LOOP: "the source does not show that the kernel gets there; add `#define CUDAGRAPH_FIBERS` to it",
 }
 
 

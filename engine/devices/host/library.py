@@ -19,7 +19,7 @@ from cudagraph.signature import Signature, parse_signature
 
 from ...cache import BinaryCache
 from ..base import KernelFacts
-from .abi import Error, KernelInfo, Launch, Node
+from .abi import Error, KernelInfo, Launch
 from .toolchain import Toolchain, runtime_digest
 
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -27,7 +27,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "cg_close": (None, (c_void_p,)),
     "cg_find": (POINTER(KernelInfo), (c_void_p, c_char_p)),
     "cg_run_kernel": (c_int, (c_void_p, POINTER(Launch), POINTER(Error))),
-    "cg_run_nodes": (c_uint32, (POINTER(Node), c_uint32, c_void_p, c_double, POINTER(Error))),
+    "cg_run_nodes": (c_uint32, (c_void_p, c_uint32, c_void_p, c_double, c_void_p)),
     "cg_now": (c_double, ()),
     "cg_allocate": (c_void_p, (c_uint64,)),
     "cg_free": (None, (c_void_p,)),
@@ -142,5 +142,6 @@ def _open(runtime: RuntimeLibrary, program: Program, binary: bytes, path: Path |
             stream.flush()
             module = runtime.open_module(os.fsencode(stream.name), message, len(message))
     if not module:
-        raise DeviceError(f"{program.origin}: the compiled kernel {program.entry} cannot be loaded: {message.value.decode()}")
+        reason = message.value.decode(errors="replace")
+        raise DeviceError(f"{program.origin}: the compiled kernel {program.entry} cannot be loaded: {reason}")
     return module

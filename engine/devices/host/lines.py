@@ -115,7 +115,8 @@ def _header(reader: _Reader, version: int) -> _Unit:
         folders.append(folder)
     while name := reader.text():
         folder = reader.unsigned()
-        reader.unsigned(), reader.unsigned()
+        reader.unsigned()  # time
+        reader.unsigned()  # size
         unit.files.append(name if not folder or name.startswith("/") else f"{folders[folder]}/{name}")
     return unit
 

@@ -36,8 +36,8 @@ def readable(program: Program, log: str, runtime: Path) -> CompileError:
         return CompileError(_large_frame(program, log), origin=program.origin)
     if not re.search(rf"^(?!{PROLOGUE}|In file|<).*error:", log.replace(f"{runtime}/", "<"), re.MULTILINE):
         return CompileError(
-            f'{program.origin} has no kernel {program.entry}; it must be `extern "C" __global__ void {program.entry}(...)`, '
-            "outside of any #if that leaves it out",
+            f"{program.origin} has no kernel {program.entry}; it must be "
+            f'`extern "C" __global__ void {program.entry}(...)`, outside of any #if that leaves it out',
             origin=program.origin,
         )
     lines = [line for line in log.splitlines() if not _is_ours(line)]
@@ -49,8 +49,8 @@ def _large_frame(program: Program, log: str) -> str:
     size = re.search(r"\b(?:frame size|stack frame size)\D*(\d+)", log)
     given = f"{int(size[1]):,} bytes" if size else "more"
     return (
-        f"{program.origin}: the local arrays of kernel {program.entry} take {given} of stack; with barriers each thread has "
-        "32,768 on the host. Make them smaller, or put them in shared memory"
+        f"{program.origin}: the local arrays of kernel {program.entry} take {given} of stack; with barriers each "
+        "thread has 32,768 on the host. Make them smaller, or put them in shared memory"
     )
 
 

@@ -14,6 +14,7 @@ from ...plan import RegionKind, RegionNode
 from .abi import Error, Node
 from .faults import fault
 from .library import RuntimeLibrary
+from .memory import array_at
 from .work import CaptureWork, CopyWork, KernelWork, LibraryWork, Storage, call
 
 NativeWork = KernelWork | CopyWork
@@ -30,8 +31,6 @@ class RegionWork:
 
     def move(self, position: int, address: int) -> None:
         """The condition is elsewhere."""
-        from .memory import array_at
-
         self._condition = array_at(address, self._condition.shape, self._condition.dtype)
 
     def run(self) -> None:
@@ -53,16 +52,18 @@ class RegionWork:
             bodies[1].run()
 
 
-Work = NativeWork | LibraryWork | CaptureWork | RegionWork
+PythonWork = LibraryWork | CaptureWork | RegionWork
+Work = NativeWork | PythonWork
 
 
 class _Stretch(NamedTuple):
-    """Works `first` to `first + count - 1` as one native call, or one Python work."""
+    """Works `first` to `first + length - 1` as one native call, or one Python work."""
 
     first: int
-    count: int
-    nodes: Any
-    python: LibraryWork | CaptureWork | RegionWork | None
+    length: int
+    address: int
+    nodes: Any  # what is at the address, kept alive
+    python: PythonWork | None
 
 
 class Steps:
@@ -73,7 +74,7 @@ class Steps:
         self.schedule = schedule
         self._runtime = runtime
         self._error = Error()
-        self._error_pointer = ctypes.byref(self._error)
+        self._error_address = ctypes.addressof(self._error)
         self.native: dict[int, Node] = {}
         self._stretches = self._split()
         self._run_nodes = runtime.run_nodes
@@ -96,7 +97,7 @@ class Steps:
                 stretches.append(self._native_stretch(run))
                 run = []
             if work is not None and not isinstance(work, NativeWork):
-                stretches.append(_Stretch(position, 1, None, work))
+                stretches.append(_Stretch(position, 1, 0, None, work))
         return stretches
 
     def _native_stretch(self, positions: list[int]) -> _Stretch:
@@ -104,20 +105,20 @@ class Steps:
         for index, position in enumerate(positions):
             self.native[position] = nodes[index]
             self.place(position)
-        return _Stretch(positions[0], len(positions), nodes, None)
+        return _Stretch(positions[0], len(positions), ctypes.addressof(nodes), nodes, None)
 
     def run(self, times: np.ndarray | None = None, origin: float = 0.0) -> None:
         """Run all works in order. `times`, float64 (works, 2), gets start and end of each in ms since `origin`."""
-        for first, count, nodes, python in self._stretches:
+        for first, length, address, _, python in self._stretches:
             if python is not None:
                 self._run_python(python, times, first, origin)
                 continue
             pointer = times.ctypes.data + first * 16 if times is not None else None
-            done = self._run_nodes(nodes, count, pointer, origin, self._error_pointer)
-            if done != count:
+            done = self._run_nodes(address, length, pointer, origin, self._error_address)
+            if done != length:
                 raise self._fault(first + done)
 
-    def _run_python(self, work: LibraryWork | CaptureWork | RegionWork, times: np.ndarray | None, position: int, origin: float) -> None:
+    def _run_python(self, work: PythonWork, times: np.ndarray | None, position: int, origin: float) -> None:
         begin = self._runtime.now() if times is not None else 0.0
         if isinstance(work, RegionWork):
             work.run()

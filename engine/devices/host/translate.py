@@ -33,9 +33,7 @@ UNSUPPORTED = {
 
 _UNSUPPORTED_NAMES = {
     **dict.fromkeys(("nvcuda", "wmma", "wgmma"), "tensor_cores"),
-    **dict.fromkeys(
-        ("this_grid", "grid_group", "this_multi_grid", "this_cluster", "cluster_group", "cudaCGGetIntrinsicHandle"), "grid_sync"
-    ),
+    **dict.fromkeys(("this_grid", "grid_group", "this_multi_grid", "this_cluster", "cluster_group"), "grid_sync"),
     **dict.fromkeys(("cudaTextureObject_t", "cudaSurfaceObject_t"), "textures"),
     **dict.fromkeys(("cudaLaunchDevice", "cudaGetParameterBuffer", "cudaDeviceSynchronize"), "dynamic_parallelism"),
     **dict.fromkeys(("memcpy_async", "__pipeline_memcpy_async", "__pipeline_commit", "CUtensorMap"), "async_copies"),
@@ -43,7 +41,7 @@ _UNSUPPORTED_NAMES = {
 }
 _UNSUPPORTED_HEADERS = (
     (r"mma\.h|crt/mma.*", "tensor_cores"),
-    (r"cuda/(barrier|pipeline|ptx|latch|semaphore)|cuda_pipeline.*|cooperative_groups/memcpy_async\.h|cudaTypedefs\.h", "async_copies"),
+    (r"cuda/(barrier|pipeline|ptx)|cuda_pipeline.*|cooperative_groups/memcpy_async\.h", "async_copies"),
     (r"(texture|surface)_\w+\.h", "textures"),
     (r"(cub|thrust|cutlass|cute|cuda|nv)/.*|curand\w*\.h|nccl.*", "libraries"),
 )
@@ -53,8 +51,8 @@ _UNSUPPORTED_HEADERS = (
 class Translation:
     """C++ source for a host compiler.
 
-    `fibers`: whether the kernel's threads have to be able to wait for each other; `recursion`: whether, with fibers, the
-    depth of calls has to be watched.
+    `fibers`: whether the kernel's threads have to be able to wait for each other; `recursion`: whether, with fibers,
+    the depth of calls has to be watched.
     """
 
     text: str
@@ -237,11 +235,14 @@ def _is_initialiser(words: Sequence[str]) -> bool:
 
 
 def _variable(words: Sequence[str]) -> Iterator[str]:
-    if not {"__device__", "__constant__"} & set(words[:3]) or {"(", "extern", "template", "using", "operator"} & set(words[: _end(words)]):
+    declarator = words[: _end(words)]
+    if not {"__device__", "__constant__"} & set(words[:3]):
         return
-    name = words[_end(words) - 1]
-    if name.isidentifier() and not {"constexpr", "typedef"} & set(words):
-        yield name
+    if declarator[-1].isidentifier() and _NO_VARIABLES.isdisjoint(declarator):
+        yield declarator[-1]
+
+
+_NO_VARIABLES = frozenset(("(", "extern", "template", "using", "operator", "constexpr", "typedef"))
 
 
 def _end(words: Sequence[str]) -> int:

@@ -6,13 +6,24 @@ import ctypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import c_void_p
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cudagraph.errors import CudaGraphError, DeviceError
 
-from ...plan import Argument, Buffer, CaptureNode, Constant, CopyNode, FillNode, KernelNode, LibraryNode, ParameterSlot, Pointer
+from ...plan import (
+    Argument,
+    Buffer,
+    CaptureNode,
+    Constant,
+    CopyNode,
+    FillNode,
+    KernelNode,
+    LibraryNode,
+    ParameterSlot,
+    Pointer,
+)
 from .abi import Node, NodeKind, Range
 from .library import HostKernel
 from .memory import array_at
@@ -36,10 +47,21 @@ class Storage:
         return array_at(self.addresses[index], buffer.shape, buffer.dtype)
 
 
+class Slot(NamedTuple):
+    """Where the bytes of a kernel argument are: `bytes[begin:end]`, `length` in all."""
+
+    bytes: bytearray
+    begin: int
+    end: int
+    length: int
+
+
 class KernelWork:
     """One launch: its arguments' bytes, and the pointers to them."""
 
-    def __init__(self, node: KernelNode, kernel: HostKernel, storage: Storage, parameters: Sequence[ParameterSlot]) -> None:
+    def __init__(
+        self, node: KernelNode, kernel: HostKernel, storage: Storage, parameters: Sequence[ParameterSlot]
+    ) -> None:
         _check_launch(node, kernel)
         _check_arguments(node, kernel, parameters)
         self.node = node
@@ -94,9 +116,9 @@ class KernelWork:
             return False
         for position, argument in enumerate(node.arguments):
             if isinstance(argument, Pointer):
-                if self._slot(position) != storage.addresses[argument.buffer].to_bytes(8, "little"):
+                if self._argument(position) != storage.addresses[argument.buffer].to_bytes(8, "little"):
                     return False
-            elif isinstance(argument, Constant) and self._slot(position) != argument.data:
+            elif isinstance(argument, Constant) and self._argument(position) != argument.data:
                 return False
         return len(mine.arguments) == len(node.arguments)
 
@@ -104,24 +126,37 @@ class KernelWork:
         """Stand for an equal node of another plan."""
         self.node = node
 
-    def _slot(self, position: int) -> bytearray:
-        offset = self._offsets[position]
-        return self._bytes[offset : offset + self.kernel.sizes[position]]
+    def slot(self, position: int) -> Slot:
+        """Where the bytes of one argument are."""
+        if not 0 <= position < len(self.kernel.sizes):
+            count = len(self.kernel.sizes)
+            raise DeviceError(f"{self.node.name} has no argument {position}; it has {count}", node=self.node.index)
+        begin, length = self._offsets[position], self.kernel.sizes[position]
+        return Slot(self._bytes, begin, begin + length, length)
+
+    def _argument(self, position: int) -> bytearray:
+        slot = self.slot(position)
+        return slot.bytes[slot.begin : slot.end]
 
     def with_kernel(self, kernel: HostKernel, parameters: Sequence[ParameterSlot]) -> Callable[[], None]:
         """Checks that another kernel takes the same arguments; the result makes the launch run it."""
         _check_launch(self.node, kernel)
         _check_arguments(self.node, kernel, parameters)
         if kernel.sizes != self.kernel.sizes:
-            raise DeviceError(f"{self.node.name}: the new kernel {kernel.program.entry} has other argument sizes", node=self.node.index)
+            subject = f"{self.node.name}: the new kernel {kernel.program.entry}"
+            raise DeviceError(f"{subject} has other argument sizes", node=self.node.index)
         return lambda: setattr(self, "kernel", kernel)
 
     def set(self, position: int, data: bytes) -> None:
         """New bytes for one argument."""
-        if len(data) != self.kernel.sizes[position]:
-            raise _wrong_size(self.node, self.kernel, position, len(data))
-        offset = self._offsets[position]
-        self._bytes[offset : offset + len(data)] = data
+        slot = self.slot(position)
+        if len(data) != slot.length:
+            raise self.wrong_size(position, len(data))
+        slot.bytes[slot.begin : slot.end] = data
+
+    def wrong_size(self, position: int, given: int) -> DeviceError:
+        """The error for an argument of another size."""
+        return _wrong_size(self.node, self.kernel, position, given)
 
     def move(self, position: int, address: int) -> None:
         """A new address for one argument."""
@@ -145,17 +180,14 @@ def _check_launch(node: KernelNode, kernel: HostKernel) -> None:
     threads = node.threads[0] * node.threads[1] * node.threads[2]
     most = kernel.facts.max_threads
     if not 1 <= threads <= most:
-        raise DeviceError(
-            f"{node.name}: {threads} threads per block; kernel {kernel.program.entry} takes 1 to {most}", node=node.index
-        )
+        wanted = f"kernel {kernel.program.entry} takes 1 to {most}"
+        raise DeviceError(f"{node.name}: {threads} threads per block; {wanted}", node=node.index)
 
 
 def _check_arguments(node: KernelNode, kernel: HostKernel, parameters: Sequence[ParameterSlot]) -> None:
     if len(node.arguments) != len(kernel.sizes):
-        raise DeviceError(
-            f"{node.name}: kernel {kernel.program.entry} takes {len(kernel.sizes)} arguments; the plan gives {len(node.arguments)}",
-            node=node.index,
-        )
+        wanted = f"kernel {kernel.program.entry} takes {len(kernel.sizes)} arguments"
+        raise DeviceError(f"{node.name}: {wanted}; the plan gives {len(node.arguments)}", node=node.index)
     for position, (argument, size) in enumerate(zip(node.arguments, kernel.sizes, strict=True)):
         given = _size_of(argument, parameters, size)
         if given != size:
@@ -173,8 +205,8 @@ def _size_of(argument: Argument, parameters: Sequence[ParameterSlot], wanted: in
 
 def _wrong_size(node: KernelNode, kernel: HostKernel, position: int, given: int) -> DeviceError:
     return DeviceError(
-        f"{node.name}: {kernel.argument_name(position)} of kernel {kernel.program.entry} takes {kernel.sizes[position]} bytes; "
-        f"{given} were given",
+        f"{node.name}: {kernel.argument_name(position)} of kernel {kernel.program.entry} takes "
+        f"{kernel.sizes[position]} bytes; {given} were given",
         node=node.index,
     )
 
@@ -219,7 +251,8 @@ class LibraryWork:
         self._operation = operation
         self._operands = {name: storage.view(buffer) for name, buffer in node.operands.items()}
 
-    def __call__(self) -> None:
+    def run(self) -> None:
+        """Compute it."""
         self._operation(self._operands, self.options)
 
     def move(self, position: int, address: int) -> None:
@@ -234,8 +267,8 @@ class CaptureWork:
     def __init__(self, node: CaptureNode, storage: Storage) -> None:
         if node.host is None:
             raise DeviceError(
-                f"{node.name}: this captured function runs on a GPU only; give b.capture(..., host=function) what computes "
-                "the same on NumPy arrays, or run on device='cuda'",
+                f"{node.name}: this captured function runs on a GPU only; give b.capture(..., host=function) what "
+                "computes the same on NumPy arrays, or run on device='cuda'",
                 node=node.index,
             )
         self.node = node
@@ -243,7 +276,8 @@ class CaptureWork:
         self._function = node.host
         self._arrays = [storage.view(buffer) for buffer, _ in self.places]
 
-    def __call__(self) -> None:
+    def run(self) -> None:
+        """Call it."""
         self._function(*self._arrays)
 
     def move(self, position: int, address: int) -> None:
@@ -255,11 +289,12 @@ class CaptureWork:
 def call(work: LibraryWork | CaptureWork) -> None:
     """Run Python code of a node; whatever it raises becomes a `DeviceError` that names the node."""
     try:
-        work()
+        work.run()
     except CudaGraphError as error:
         raise DeviceError(f"{work.node.name}: {error}", node=work.node.index) from error
     except Exception as error:
-        raise DeviceError(f"{work.node.name} failed with {type(error).__name__}: {error}", node=work.node.index) from error
+        what = f"failed with {type(error).__name__}: {error}"
+        raise DeviceError(f"{work.node.name} {what}", node=work.node.index) from error
 
 
 def operation_of(node: LibraryNode, libraries: Mapping[str, HostOperation]) -> HostOperation:
@@ -267,7 +302,6 @@ def operation_of(node: LibraryNode, libraries: Mapping[str, HostOperation]) -> H
     operation = libraries.get(node.operation)
     if operation is None:
         names = ", ".join(sorted(libraries)) or "none"
-        raise DeviceError(f"{node.name}: the host device has no library operation {node.operation!r}; it has: {names}", node=node.index)
+        missing = f"the host device has no library operation {node.operation!r}"
+        raise DeviceError(f"{node.name}: {missing}; it has: {names}", node=node.index)
     return operation
-
-

@@ -100,7 +100,7 @@ CASES = [
         misuses=(Misuse(lambda engine: SphereEmitter(0), cg.DescriptionError, "at least 1"),),
     ),
     Case(
-        lambda dtype: Splat(40, 30, brightness=0.5),
+        lambda dtype: Splat(40, 30, brightness=0.5, distance=2.5),
         filled,
         hot={"brightness": 1.0, "distance": 5.0, "eye_height": 0.0, "zoom": 2.0},
         tolerances={"float32": 1e-5},

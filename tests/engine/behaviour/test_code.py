@@ -74,6 +74,20 @@ def test_structural_change_after_a_code_change_keeps_the_new_code(engine: cg.Cud
     np.testing.assert_array_equal(engine.read(shift.y), 2 * X * X + 1)
 
 
+def test_an_option_that_a_kernel_is_compiled_for(engine: cg.CudaEngine) -> None:
+    power, scale = engine.add(toy.Power(1), toy.Scale(2.0))
+    engine.connect(power.y, scale.x)
+    engine.bind(power.x, X)
+    engine.update()
+    power.exponent.value = 3
+    scale.factor.value = 4.0
+    engine.update()
+    np.testing.assert_array_equal(engine.read(scale.y), 4 * X * X * X)
+    assert engine.rebuilds == 1
+    assert engine.explain().tiers == {Tier.CODE, Tier.HOT}
+    assert "power.exponent = 3: 1 kernel swapped" in str(engine.explain())
+
+
 class FromFile(cg.Block):
     """A kernel from a file that a test edits."""
 

@@ -28,29 +28,34 @@ bool accept(const cg_launch& launch, cg_error* error) {
   return true;
 }
 
-// Runs blocks alone until the rest looks worth sharing, looking at the clock after 1, 2, 4, ... blocks.
-void run_alone(Job& job, bool until_worth_sharing) {
+void run_alone(Job& job, cg_i64 count) {
+  cg_i64 last = job.next + count < job.blocks ? job.next + count : job.blocks;
   job.launch.alone = 1;
+  run_blocks(job, job.next, last);
+  job.next = last;
+}
+
+// Runs blocks alone until the rest looks worth sharing, looking at the clock after 1, 2, 4, ... blocks.
+void run_until_worth_sharing(Job& job) {
   double begin = cg_now();
-  for (cg_i64 chunk = until_worth_sharing ? 1 : job.blocks; job.next < job.blocks && !job.failed; chunk *= 2) {
-    cg_i64 last = job.next + chunk < job.blocks ? job.next + chunk : job.blocks;
-    run_blocks(job, job.next, last);
-    job.next = last;
+  for (cg_i64 chunk = 1; job.next < job.blocks && !job.failed; chunk *= 2) {
+    run_alone(job, chunk);
     double per_block = (cg_now() - begin) / static_cast<double>(job.next);
-    if (until_worth_sharing && per_block * static_cast<double>(job.blocks - job.next) > WORTH_SHARING_MS) return;
+    if (per_block * static_cast<double>(job.blocks - job.next) > WORTH_SHARING_MS) return;
   }
 }
 
 void run(Job& job) {
-  cg_u32 workers = cg_get_workers();
-  run_alone(job, workers > 1 && job.blocks > 1);
+  cg_u32 workers = job.blocks > 1 ? cg_get_workers() : 1;
+  if (workers == 1) return run_alone(job, job.blocks);
+  run_until_worth_sharing(job);
   cg_i64 rest = job.blocks - job.next;
   if (rest <= 0 || job.failed) return;
   if (rest < workers) workers = static_cast<cg_u32>(rest) + (rest == 1);
   job.launch.alone = 0;
   job.chunk = rest / (static_cast<cg_i64>(workers) * 8);
   if (job.chunk == 0) job.chunk = 1;
-  if (!share(job, workers)) run_alone(job, false);
+  if (!share(job, workers)) run_alone(job, rest);
 }
 
 cg_i32 run_node(const cg_node& node, cg_error* error) {

@@ -114,7 +114,7 @@ void close_job(Pool& p) {
   pthread_mutex_unlock(&p.mutex);
 }
 
-cg_u32 cores() {
+cg_u32 count_cores() {
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<cg_u32>(CPU_COUNT(&set));
@@ -140,5 +140,6 @@ void cg_set_workers(cg_u32 workers) { __atomic_store_n(&requested_workers, worke
 
 cg_u32 cg_get_workers() {
   cg_u32 requested = __atomic_load_n(&requested_workers, __ATOMIC_RELAXED);
-  return requested ? requested : cores();
+  static const cg_u32 cores = count_cores();
+  return requested ? requested : cores;
 }

@@ -21,7 +21,11 @@ def _fault(lab, source, threads=64, grid=1, arguments=None, **settings) -> str:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_divergent_barrier(lab, schedule):
-    source = 'extern "C" __global__ void k(int* y) { if (threadIdx.x < 5) __syncthreads(); else __shfl_sync(~0u, 1, 0); y[0] = 1; }'
+    source = """
+    extern "C" __global__ void k(int* y) {
+      if (threadIdx.x < 5) __syncthreads(); else __shfl_sync(~0u, 1, 0);
+      y[0] = 1;
+    }"""
     message = _fault(lab, source, schedule=schedule)
     assert "deadlock" in message and "__syncthreads" in message and "warp operation" in message
 
@@ -56,7 +60,12 @@ def test_assert(lab, barrier):
 
 @pytest.mark.parametrize("barrier", ["", "__syncthreads();"], ids=["loop", "fibers"])
 def test_trap_ends_the_launch_and_the_device_goes_on(lab, barrier):
-    source = f'extern "C" __global__ void k(int* y, int bad) {{ {barrier} if ((int)threadIdx.x == bad) __trap(); y[threadIdx.x] = 5; }}'
+    source = f"""
+    extern "C" __global__ void k(int* y, int bad) {{
+      {barrier}
+      if ((int)threadIdx.x == bad) __trap();
+      y[threadIdx.x] = 5;
+    }}"""
     assert "__trap() was called" in _fault(lab, source, arguments=[np.ones(64, np.int32), np.int32(7)])
     y = np.ones(64, np.int32)
     lab.run(source, 1, 64, y, np.int32(-1))
@@ -76,7 +85,11 @@ def test_a_barrier_that_the_source_hides(lab):
 
 
 RECURSION = """
-__device__ __noinline__ int deep(int n) { volatile int local[64]; local[n & 63] = n; return n ? deep(n - 1) + local[n & 63] : 0; }
+__device__ __noinline__ int deep(int n) {
+  volatile int local[64];
+  local[n & 63] = n;
+  return n ? deep(n - 1) + local[n & 63] : 0;
+}
 extern "C" __global__ void k(int* y, int depth) {
   __syncthreads();
   if (threadIdx.x == 9) y[0] = deep(depth);
@@ -104,7 +117,7 @@ def test_large_local_arrays_do_not_compile(lab):
 
 
 @pytest.mark.parametrize(
-    "grid, threads, shared, message",
+    ("grid", "threads", "shared", "message"),
     [
         (1, (33, 32), 0, "1056 threads per block; kernel k takes 1 to 1024"),
         (1, 32, 300_000, "300000 bytes of dynamic shared memory; a block can have 232448"),

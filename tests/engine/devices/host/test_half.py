@@ -4,8 +4,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-NAMES = {
-    "half": ("__half", "__half2", np.float16, "cuda_fp16.h", "__float2half", "__half2float", "__half22float2", "__floats2half2_rn"),
+NAMES = {  # type, pair, NumPy's type, header, from float, to float, pair to float2, pair from floats
+    "half": (
+        "__half", "__half2", np.float16, "cuda_fp16.h", "__float2half", "__half2float", "__half22float2",
+        "__floats2half2_rn",
+    ),
     "bfloat16": (
         "__nv_bfloat16", "__nv_bfloat162", ml_dtypes.bfloat16, "cuda_bf16.h", "__float2bfloat16", "__bfloat162float",
         "__bfloat1622float2", "__floats2bfloat162_rn",
@@ -42,7 +45,9 @@ def test_conversions_of_every_value(lab, name, settings):
     middles = (ordered[1:].astype(np.float64) + ordered[:-1]).astype(np.float64) / 2
     bits = np.random.default_rng(1).integers(0, 1 << 32, 200_000, dtype=np.uint32).view(np.float32)
     near = [np.nextafter(middles.astype(np.float32), np.float32(side)) for side in (-np.inf, np.inf)]
-    given = np.concatenate([middles.astype(np.float32), *near, bits, np.float32([65504, 65519.996, 65520, np.inf, -np.inf, np.nan])])
+    given = np.concatenate(
+        [middles.astype(np.float32), *near, bits, np.float32([65504, 65519.996, 65520, np.inf, -np.inf, np.nan])]
+    )
     y, h = np.zeros(65536, np.float32), np.zeros(len(given), dtype)
     lab.run(source, (len(given) + 255) // 256, 256, np.int32(len(given)), every, y, given, h, **settings)
     expected = every.astype(np.float32)
@@ -90,7 +95,9 @@ def test_arithmetic(lab, name):
     for row, want in zip(y, expected, strict=True):
         zero = (row.astype(np.float32) == 0) & (want.astype(np.float32) == 0)  # max(+0, -0) may be either
         _same_bits(np.where(zero, np.zeros_like(row), row), np.where(zero, np.zeros_like(row), want))
-    doubled = [_expected(lambda v: 2 * v, _expected(np.multiply, x, np.full(4096, c, dtype))) for x, c in ((a, 2), (b, -4))]
+    doubled = [
+        _expected(lambda v: 2 * v, _expected(np.multiply, x, np.full(4096, c, dtype))) for x, c in ((a, 2), (b, -4))
+    ]
     _same_bits(p[:, 1].copy(), doubled[0])
     _same_bits(p[:, 0].copy(), doubled[1])
 

@@ -22,7 +22,8 @@ def test_shuffles(lab, schedule):
       y[5 * n + t] = __shfl_down_sync(~0u, l, 5, 16);
       y[6 * n + t] = __shfl_xor_sync(~0u, l, 9);
       y[7 * n + t] = __shfl_xor_sync(~0u, l, 9, 8);
-      y[8 * n + t] = (int)__shfl_sync(~0u, 0.5 * l, 31 - l) + (int)__shfl_sync(~0u, 1ll << l, 31) + (int)__shfl_sync(~0u, 2.f * l, l ^ 1);
+      y[8 * n + t] = (int)__shfl_sync(~0u, 0.5 * l, 31 - l) + (int)__shfl_sync(~0u, 1ll << l, 31);
+      y[8 * n + t] += (int)__shfl_sync(~0u, 2.f * l, l ^ 1);
     }"""
     y = np.zeros((9, 96), np.int32)
     lab.run(source, 1, 96, y, schedule=schedule)
@@ -49,12 +50,14 @@ def test_votes_matches_and_reductions(lab, schedule):
     extern "C" __global__ void k(unsigned* y) {
       int l = threadIdx.x & 31, n = blockDim.x, t = threadIdx.x, same;
       y[0 * n + t] = __ballot_sync(~0u, l % 3 == 0);
-      y[1 * n + t] = __any_sync(~0u, l == 7) + 2 * __any_sync(~0u, l == 99) + 4 * __all_sync(~0u, l < 32) + 8 * __all_sync(~0u, l < 31);
+      y[1 * n + t] = __any_sync(~0u, l == 7) + 2 * __any_sync(~0u, l == 99);
+      y[1 * n + t] += 4 * __all_sync(~0u, l < 32) + 8 * __all_sync(~0u, l < 31);
       y[2 * n + t] = __match_any_sync(~0u, l % 5);
       y[3 * n + t] = __match_all_sync(~0u, 4, &same) + same;
       y[4 * n + t] = __match_all_sync(~0u, l / 31, &same) + same;
       y[5 * n + t] = __reduce_add_sync(~0u, l) + __reduce_max_sync(~0u, 3 - l) * 1000;
-      y[6 * n + t] = __reduce_min_sync(~0u, (unsigned)l + 2) + 100 * __reduce_and_sync(~0u, (unsigned)l | 6) + 10000 * __reduce_or_sync(~0u, 1u << (l & 3));
+      y[6 * n + t] = __reduce_min_sync(~0u, (unsigned)l + 2) + 100 * __reduce_and_sync(~0u, (unsigned)l | 6);
+      y[6 * n + t] += 10000 * __reduce_or_sync(~0u, 1u << (l & 3));
       y[7 * n + t] = __reduce_xor_sync(~0u, 1u << l) + __uni_sync(~0u, 1) + 2 * __uni_sync(~0u, l & 1);
     }"""
     y = np.zeros((8, 64), np.uint32)
@@ -76,7 +79,7 @@ def test_votes_matches_and_reductions(lab, schedule):
 
 
 def test_partial_masks_may_overlap_in_time(lab):
-    """Lane 0 meets lane 1 first and lane 2 next; lane 2 comes first. Different masks of one lowest lane are in flight."""
+    """Lane 0 meets lane 1 first and lane 2 next, but lane 2 may come first: two masks of lane 0 are in flight."""
     source = """
     extern "C" __global__ void k(int* y) {
       int l = threadIdx.x, v = 10 + l;
@@ -113,7 +116,8 @@ def test_lanes_that_returned_are_not_waited_for(lab):
 def test_votes_of_a_block(lab):
     source = """
     extern "C" __global__ void k(int* y) {
-      int t = threadIdx.x, a = __syncthreads_count(t % 3 == 0), b = __syncthreads_or(t == 50), c = __syncthreads_and(t < 99);
+      int t = threadIdx.x, a = __syncthreads_count(t % 3 == 0);
+      int b = __syncthreads_or(t == 50), c = __syncthreads_and(t < 99);
       y[t] = a + 1000 * b + 2000 * c + 4000 * __syncthreads_or(t > 1000) + 8000 * __syncthreads_and(t < 100);
     }"""
     for schedule in SCHEDULES:
@@ -136,7 +140,8 @@ def test_cooperative_groups(lab):
       int sum = cg::reduce(tile, (int)tile.thread_rank() + 1, cg::plus<int>());
       if (tile.thread_rank() == 0) atomicAdd(&total, sum);
       cg::sync(block);
-      y[block.thread_rank()] = total * 1000 + tile.ballot(tile.thread_rank() < 3) * 100 + cg::exclusive_scan(tile, 1) + tile.shfl(tile.meta_group_rank(), 0) * 10;
+      int before = cg::exclusive_scan(tile, 1), group = tile.shfl(tile.meta_group_rank(), 0);
+      y[block.thread_rank()] = total * 1000 + tile.ballot(tile.thread_rank() < 3) * 100 + group * 10 + before;
     }"""
     y = np.zeros(32, np.int32)
     lab.run(source, 1, 32, y)
@@ -154,19 +159,25 @@ INTEGER = {
     "__byte_perm(v, 0x89abcdefu, 0xc3f8)": lambda v: _bytes(v, 0x89ABCDEF, (8, 15, 3, 12)),
     "__funnelshift_l(v, 0x12345678u, v & 63)": lambda v: ((0x12345678 << 32 | v) << (v & 31) >> 32) & 0xFFFFFFFF,
     "__funnelshift_r(v, 0x12345678u, v & 63)": lambda v: ((0x12345678 << 32 | v) >> (v & 31)) & 0xFFFFFFFF,
-    "__funnelshift_lc(v, 0x12345678u, v & 63)": lambda v: ((0x12345678 << 32 | v) << min(v & 63, 32) >> 32) & 0xFFFFFFFF,
+    "__funnelshift_lc(v, 0x12345678u, v & 63)": lambda v: (
+        ((0x12345678 << 32 | v) << min(v & 63, 32) >> 32) & 0xFFFFFFFF
+    ),
     "__funnelshift_rc(v, 0x12345678u, v & 63)": lambda v: ((0x12345678 << 32 | v) >> min(v & 63, 32)) & 0xFFFFFFFF,
     "__umul24(v, 0x01fffff3u)": lambda v: (v & 0xFFFFFF) * 0xFFFFF3 & 0xFFFFFFFF,
     "__uhadd(v, 0xfffffff1u)": lambda v: v + 0xFFFFFFF1 >> 1,
     "__urhadd(v, 0xfffffff1u)": lambda v: v + 0xFFFFFFF1 + 1 >> 1,
     "__usad(v, 1000u, 5u)": lambda v: (abs(v - 1000) + 5) & 0xFFFFFFFF,
     "__sad((int)v, 1000, 5u)": lambda v: (abs(_signed(v) - 1000) + 5) & 0xFFFFFFFF,
-    "__dp4a((int)v, 0x01ff7f80, 3)": lambda v: (sum(map(math.prod, zip(_int8(v), _int8(0x01FF7F80), strict=True))) + 3) & 0xFFFFFFFF,
+    "__dp4a((int)v, 0x01ff7f80, 3)": lambda v: (
+        (sum(map(math.prod, zip(_int8(v), _int8(0x01FF7F80), strict=True))) + 3) & 0xFFFFFFFF
+    ),
     "(unsigned)__clzll((long long)v << 7)": lambda v: 64 - (v << 7).bit_length(),
     "(unsigned)__popcll((unsigned long long)v * 0x100000001ull)": lambda v: 2 * bin(v).count("1"),
     "(unsigned)__ffsll((long long)v << 20)": lambda v: (v << 20 & -(v << 20)).bit_length(),
     "(unsigned)(__brevll(v) >> 32)": lambda v: int(f"{v:032b}"[::-1], 2),
-    "(unsigned)__umul64hi((unsigned long long)v << 32, 0xfedcba9876543210ull)": lambda v: (v << 32) * 0xFEDCBA9876543210 >> 64 & 0xFFFFFFFF,
+    "(unsigned)__umul64hi((unsigned long long)v << 32, 0xfedcba9876543210ull)": lambda v: (
+        (v << 32) * 0xFEDCBA9876543210 >> 64 & 0xFFFFFFFF
+    ),
     "__float_as_uint(__uint_as_float(v))": lambda v: v,
     "(unsigned)__double2hiint(__hiloint2double((int)v, 5))": lambda v: v,
     "min(v, 1000) + max((int)v, 7u)": lambda v: (min(v, 1000) + max(v, 7)) & 0xFFFFFFFF,
@@ -191,9 +202,16 @@ def _bytes(low: int, high: int, selectors: tuple[int, ...]) -> int:
 
 def test_integer_intrinsics(lab):
     rng = np.random.default_rng(1)
-    values = np.concatenate([[0, 1, 2, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFF], rng.integers(0, 1 << 32, 250)]).astype(np.uint32)
+    values = np.concatenate([[0, 1, 2, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFF], rng.integers(0, 1 << 32, 250)]).astype(
+        np.uint32
+    )
     rows = "\n".join(f"y[{i} * n + t] = {expression};" for i, expression in enumerate(INTEGER))
-    source = f'extern "C" __global__ void k(int n, const unsigned* x, unsigned* y) {{ int t = threadIdx.x; unsigned v = x[t]; {rows} }}'
+    source = f"""
+    extern "C" __global__ void k(int n, const unsigned* x, unsigned* y) {{
+      int t = threadIdx.x;
+      unsigned v = x[t];
+      {rows}
+    }}"""
     y = np.zeros((len(INTEGER), len(values)), np.uint32)
     lab.run(source, 1, len(values), np.int32(len(values)), values, y)
     for row, (expression, function) in zip(y, INTEGER.items(), strict=True):
@@ -232,7 +250,12 @@ def test_float_functions(lab):
     rng = np.random.default_rng(2)
     x = np.concatenate([rng.normal(scale=s, size=500) for s in (1e-3, 0.3, 3, 20)]).astype(np.float32)
     rows = "\n".join(f"y[{i} * n + t] = {expression};" for i, expression in enumerate(FLOAT))
-    source = f'extern "C" __global__ void k(int n, const float* in, float* y) {{ int t = blockIdx.x * blockDim.x + threadIdx.x; float x = in[t]; {rows} }}'
+    source = f"""
+    extern "C" __global__ void k(int n, const float* in, float* y) {{
+      int t = blockIdx.x * blockDim.x + threadIdx.x;
+      float x = in[t];
+      {rows}
+    }}"""
     y = np.zeros((len(FLOAT), len(x)), np.float32)
     lab.run(source, len(x) // 500, 500, np.int32(len(x)), x, y)
     for row, (expression, (function, most)) in zip(y, FLOAT.items(), strict=True):
@@ -246,7 +269,8 @@ def test_special_values(lab):
     extern "C" __global__ void k(const float* in, float* y) {
       int t = threadIdx.x, n = blockDim.x;
       float x = in[t];
-      y[t] = expf(x); y[n + t] = logf(x); y[2 * n + t] = tanhf(x); y[3 * n + t] = fmaxf(x, 1.f); y[4 * n + t] = fminf(1.f, x);
+      y[t] = expf(x); y[n + t] = logf(x); y[2 * n + t] = tanhf(x);
+      y[3 * n + t] = fmaxf(x, 1.f); y[4 * n + t] = fminf(1.f, x);
       y[5 * n + t] = (isnan(x) ? 1 : 0) + (isinf(x) ? 2 : 0) + (isfinite(x) ? 4 : 0) + (signbit(x) ? 8 : 0);
       y[6 * n + t] = (float)__float2int_rn(x); y[7 * n + t] = exp2f(x);
     }"""
@@ -286,7 +310,10 @@ _TYPES = {"int": np.int32, "unsigned": np.uint32, "long long": np.int64, "unsign
 def test_integer_atomics(lab, workers, name, count):
     workers(count)
     ctype, function = ATOMICS[name]
-    source = f'extern "C" __global__ void k({ctype}* total, const {ctype}* x) {{ {name}(total, x[blockIdx.x * blockDim.x + threadIdx.x]); }}'
+    source = f"""
+    extern "C" __global__ void k({ctype}* total, const {ctype}* x) {{
+      {name}(total, x[blockIdx.x * blockDim.x + threadIdx.x]);
+    }}"""
     x = np.random.default_rng(3).integers(1, 1000, 64 * 256).astype(_TYPES[ctype])
     total = np.full(1, 777, x.dtype)
     lab.run(source, 64, 256, total, x)
@@ -342,12 +369,20 @@ def test_vector_types_and_hinted_accesses(lab):
 
 
 def test_printf(lab, capfd):
-    lab.run('#include <stdio.h>\nextern "C" __global__ void k(int n) { if (threadIdx.x == 1) printf("n is %d\\n", n); }', 1, 2, np.int32(42))
+    lab.run(
+        '#include <stdio.h>\nextern "C" __global__ void k(int n) { if (threadIdx.x == 1) printf("n is %d\\n", n); }',
+        1,
+        2,
+        np.int32(42),
+    )
     assert capfd.readouterr().out == "n is 42\n"
 
 
 def test_conditional_handles(lab):
-    source = 'extern "C" __global__ void k(cudaGraphConditionalHandle handle) { if (threadIdx.x == 0) cudaGraphSetConditional(handle, 5); }'
+    source = """
+    extern "C" __global__ void k(cudaGraphConditionalHandle handle) {
+      if (threadIdx.x == 0) cudaGraphSetConditional(handle, 5);
+    }"""
     flag = np.zeros(1, np.uint32)
     lab.run(source, 1, 32, np.uint64(flag.ctypes.data))
     assert flag[0] == 5

@@ -91,7 +91,8 @@ extern "C" __global__ void k(int columns, const float* x, float* y) {
   __syncthreads();
   sum = 0.f;
   for (int t = 0; t < blockDim.x; t++) sum += scratch[t];
-  for (int c = threadIdx.x; c < columns; c += blockDim.x) y[(size_t)blockIdx.x * columns + c] = __expf(row[c] - highest) / sum;
+  for (int c = threadIdx.x; c < columns; c += blockDim.x)
+    y[(size_t)blockIdx.x * columns + c] = __expf(row[c] - highest) / sum;
 }"""
 
 SIZES = (1, 31, 33, 256, 1000, 30001)
@@ -136,7 +137,9 @@ def test_block_reduction_with_shuffles_and_float_atomics(lab, workers):
         workers(count)
         x, out = rng.random(n, np.float32), np.zeros(1, np.float32)
         lab.run(REDUCE, 3, threads, np.int64(n), x, out, schedule=schedule)
-        np.testing.assert_allclose(out[0], x.sum(dtype=np.float64), rtol=1e-4, err_msg=f"{n} {threads} {count} {schedule}")
+        np.testing.assert_allclose(
+            out[0], x.sum(dtype=np.float64), rtol=1e-4, err_msg=f"{n} {threads} {count} {schedule}"
+        )
 
 
 @pytest.mark.parametrize("source", [APPEND, APPEND_BALLOT], ids=["atomic", "ballot"])
@@ -146,14 +149,16 @@ def test_append(lab, workers, source):
         workers(count)
         points, counter, out = np.zeros((n, 4), np.float32), np.zeros(1, np.int32), np.full(n, -1, np.int32)
         points[:, 0] = rng.random(n)
-        lab.run(source, _blocks(n, threads), threads, np.int32(n), points, np.float32(0.5), counter, out, schedule=schedule)
+        lab.run(
+            source, _blocks(n, threads), threads, np.int32(n), points, np.float32(0.5), counter, out, schedule=schedule
+        )
         expected = np.flatnonzero(points[:, 0] > 0.5)
         assert counter[0] == len(expected), (n, threads, count, schedule)
         assert (np.sort(out[: counter[0]]) == expected).all()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("m, n, depth", [(1, 1, 1), (16, 16, 16), (17, 33, 5), (64, 48, 100), (100, 1, 64)])
+@pytest.mark.parametrize(("m", "n", "depth"), [(1, 1, 1), (16, 16, 16), (17, 33, 5), (64, 48, 100), (100, 1, 64)])
 def test_matmul(lab, m, n, depth, schedule):
     rng = np.random.default_rng(4)
     a, b = rng.random((m, depth), np.float32), rng.random((depth, n), np.float32)

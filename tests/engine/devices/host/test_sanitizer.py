@@ -66,13 +66,17 @@ def test_writing_past_the_end_of_a_buffer_in_a_larger_allocation(lab):
 
 
 def test_dynamic_shared_memory_is_as_large_as_the_launch_says(lab):
-    with pytest.raises(DeviceError, match=r"kernel\.cu:8: .*writes 4 bytes at offset 200 of dynamic shared memory.* 200 bytes"):
+    with pytest.raises(
+        DeviceError, match=r"kernel\.cu:8: .*writes 4 bytes at offset 200 of dynamic shared memory.* 200 bytes"
+    ):
         lab.run(SOURCE, 2, 64, np.int32(0), *_arrays(), shared=200, sanitize=True)
 
 
 def test_a_wild_pointer(lab):
     source = 'extern "C" __global__ void k(float* y) {\n  *(int*)((size_t)y ^ (1ull << 45)) = 1;\n}'
-    with pytest.raises(DeviceError, match=r"kernel\.cu:2: out of bounds: writes 4 bytes at address 0x[0-9a-f]+, which is in no buffer"):
+    with pytest.raises(
+        DeviceError, match=r"kernel\.cu:2: out of bounds: writes 4 bytes at address 0x[0-9a-f]+, which is in no buffer"
+    ):
         lab.run(source, 1, 1, np.zeros(1, np.float32), sanitize=True)
 
 

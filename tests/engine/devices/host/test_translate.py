@@ -12,55 +12,68 @@ from cudagraph.lexer import code_tokens
 from cudagraph.program import Program
 
 
-def _reach(source: str):
+def _reach(before: str, body: str):
+    source = f'{before} extern "C" __global__ void k(int* y) {{ {body}\n}}'
     return reach(list(code_tokens(source)), "k")
 
 
-LOOPS = {
-    "plain": 'extern "C" __global__ void k(int* y) { y[threadIdx.x] = 1; }',
-    "a comment and a string": 'extern "C" __global__ void k(int* y) { /* __syncthreads() */ const char* s = "__syncthreads"; }',
-    "an unused function": '__device__ void f() { __syncthreads(); } extern "C" __global__ void k(int* y) { y[0] = 1; }',
-    "another kernel": '__global__ void other() { __syncthreads(); } extern "C" __global__ void k(int* y) { if (y) y[0] = 1; }',
-    "an if elsewhere": '__device__ void f(int a) { if (a) { __syncwarp(); } } extern "C" __global__ void k(int* y) { if (y) { y[0] = 1; } }',
-    "a fence": 'extern "C" __global__ void k(int* y) { __threadfence(); __activemask(); }',
+LOOPS = {  # what stands before the kernel, and the kernel's body
+    "plain": ("", "y[threadIdx.x] = 1;"),
+    "a comment and a string": ("", '/* __syncthreads() */ const char* s = "__syncthreads"; // __syncwarp()'),
+    "an unused function": ("__device__ void f() { __syncthreads(); }", "y[0] = 1;"),
+    "another kernel": ("__global__ void other() { __syncthreads(); }", "if (y) y[0] = 1;"),
+    "an if elsewhere": ("__device__ void f(int a) { if (a) { __syncwarp(); } }", "if (y) { y[0] = 1; }"),
+    "a fence": ("", "__threadfence(); __activemask();"),
 }
 BARRIERS = {
-    "direct": 'extern "C" __global__ void k(int* y) { __syncthreads(); }',
-    "through functions": '__device__ void g() { __syncwarp(); } __device__ void f() { g(); } extern "C" __global__ void k(int* y) { f(); }',
-    "through a macro": '#define MEET() \\\n  __syncthreads()\nextern "C" __global__ void k(int* y) { MEET(); }',
-    "through a method": "struct Tile { __device__ void load() { __shfl_xor_sync(~0u, 1, 1); } };"
-    ' extern "C" __global__ void k(int* y) { Tile t; t.load(); }',
-    "through a destructor": 'struct Guard { __device__ ~Guard() { __syncthreads(); } }; extern "C" __global__ void k(int* y) { Guard g; }',
-    "through a lambda": 'extern "C" __global__ void k(int* y) { auto f = [] { return __ballot_sync(~0u, 1); }; y[0] = f(); }',
-    "through a global lambda": 'auto f = [](int i) { return __any_sync(~0u, i); }; extern "C" __global__ void k(int* y) { y[0] = f(1); }',
-    "through a template": 'template <class T> __device__ T sum(T v) { return __reduce_add_sync(~0u, v); }'
-    ' extern "C" __global__ void k(int* y) { y[0] = sum<int>(1); }',
-    "groups": '#include <cooperative_groups.h>\nextern "C" __global__ void k(int* y) { cooperative_groups::this_thread_block().sync(); }',
-    "asked for": '#define CUDAGRAPH_FIBERS\nextern "C" __global__ void k(int* y) { y[0] = 1; }',
-}  # fmt: skip
+    "direct": ("", "__syncthreads();"),
+    "through functions": ("__device__ void g() { __syncwarp(); } __device__ void f() { g(); }", "f();"),
+    "through a macro": ("#define MEET() \\\n  __syncthreads()\n", "MEET();"),
+    "through a method": (
+        "struct Tile { __device__ void load() { __shfl_xor_sync(~0u, 1, 1); } };",
+        "Tile t; t.load();",
+    ),
+    "through a destructor": ("struct Guard { __device__ ~Guard() { __syncthreads(); } };", "Guard g;"),
+    "through a lambda": ("", "auto f = [] { return __ballot_sync(~0u, 1); }; y[0] = f();"),
+    "through a global lambda": ("auto f = [](int i) { return __any_sync(~0u, i); };", "y[0] = f(1);"),
+    "through a template": (
+        "template <class T> __device__ T sum(T v) { return __reduce_add_sync(~0u, v); }",
+        "y[0] = sum<int>(1);",
+    ),
+    "groups": ("#include <cooperative_groups.h>\n", "cooperative_groups::this_thread_block().sync();"),
+    "asked for": ("#define CUDAGRAPH_FIBERS\n", "y[0] = 1;"),
+}
 
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_kernels_without_barriers(name):
-    assert not _reach(LOOPS[name]).barrier
+    assert not _reach(*LOOPS[name]).barrier
 
 
 @pytest.mark.parametrize("name", BARRIERS)
 def test_kernels_with_barriers(name):
-    assert _reach(BARRIERS[name]).barrier
+    assert _reach(*BARRIERS[name]).barrier
 
 
 def test_recursion():
-    direct = '__device__ int f(int n) { return n ? f(n - 1) : 0; } extern "C" __global__ void k(int* y) { y[0] = f(3); }'
-    mutual = '__device__ int g(int); __device__ int f(int n) { return g(n); } __device__ int g(int n) { return f(n); } extern "C" __global__ void k(int* y) { f(1); }'
-    none = "struct V { float x; __device__ V(float x) : x(x) {} }; __device__ V add(V a, V b) { return V(a.x + b.x); }" \
-        ' extern "C" __global__ void k(int* y) { add(V(1), V(2)); }'  # fmt: skip
-    assert _reach(direct).recursion and _reach(mutual).recursion and not _reach(none).recursion
+    assert _reach("__device__ int f(int n) { return n ? f(n - 1) : 0; }", "y[0] = f(3);").recursion
+    mutual = "__device__ int g(int); __device__ int f(int n) { return g(n); } __device__ int g(int n) { return f(n); }"
+    assert _reach(mutual, "y[0] = f(3);").recursion
+    constructor = "struct V { float x; __device__ V(float x) : x(x) {} };"
+    assert not _reach(constructor + " __device__ V add(V a, V b) { return V(a.x + b.x); }", "add(1, 2);").recursion
 
 
 def test_lines_stay_where_they_were():
-    source = '#include <cuda_fp16.h>\n\nextern "C" __global__ void k(T* y) {\n  extern\n  __shared__ __align__(16)\n  float s[];\n  y[0] = s[0];\n}\n'
-    text = translate(Program(source, "k", "a \"b\".cu", define=(("T", "float"),))).text
+    source = """#include <cuda_fp16.h>
+
+extern "C" __global__ void k(T* y) {
+  extern
+  __shared__ __align__(16)
+  float s[];
+  y[0] = s[0];
+}
+"""
+    text = translate(Program(source, "k", 'a "b".cu', define=(("T", "float"),))).text
     body = text.partition('#line 1 "a \\"b\\".cu"\n')[2].splitlines()
     assert body[0] == "" and body[2].startswith('extern "C"') and body[6] == "  y[0] = s[0];"
     assert "float* s = cg_dynamic_shared<float>();" in text and "using T = float;" in text
@@ -102,7 +115,9 @@ def test_what_a_cpu_cannot_run_says_so(lab, what):
     assert y[0] == 7
 
 
-@pytest.mark.parametrize("header", ["mma.h", "cub/block/block_reduce.cuh", "cuda/barrier", "curand_kernel.h", "texture_fetch_functions.h"])
+@pytest.mark.parametrize(
+    "header", ["mma.h", "cub/block/block_reduce.cuh", "cuda/barrier", "curand_kernel.h", "texture_fetch_functions.h"]
+)
 def test_headers_of_what_a_cpu_cannot_run(lab, header):
     source = f'#if 0\n#include <nonsense.h>\n#endif\n#include <{header}>\nextern "C" __global__ void k(int* y) {{}}'
     with pytest.raises(CompileError, match=r"^kernel\.cu:4: a CPU has no "):
