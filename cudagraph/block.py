@@ -131,7 +131,8 @@ class Block:
         for prefix, block in self.walk():
             join = f"{prefix}/" if prefix else ""
             description = block.description
-            found.update({join + item.name: item for item in own(description) if isinstance(item, kind)})
+            mine: tuple[Any, ...] = own(description)
+            found.update({join + item.name: item for item in mine if isinstance(item, kind)})
             found.update({join + name: item for name, item in description.exposed if isinstance(item, kind)})
         return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from .errors import DescriptionError
 
 _PREFIX = "CUDAGRAPH_"
+_OF_THE_TESTS = (f"{_PREFIX}TEST_", f"{_PREFIX}DRIVER_")  # read by this package's tests, not by the package
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -29,7 +30,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("DEBUG", "0 to 4", "0", "Debug level of new engines: off, frame, block, kernel, deep."),
     Variable("VALIDATE", "0 or 1", "0", "Compare every block with its reference after each frame."),
     Variable("POISON", "0 or 1", "0", "Fill outputs and scratch with 0xFF (NaN) first, so that unwritten data shows."),
-    Variable("CHECK", "nan", "", "After each frame, name the first block whose output holds a NaN or an infinity."),
+    Variable("CHECK", "nan", "", "After each frame, name the first block that made a NaN."),
     Variable("MEMORY_PLANNER", "0 or 1", "1", "With 0, every tensor has its own memory: nothing is reused."),
     Variable("CACHE", "a folder, or 0", "the user's cache folder", "Where compiled kernels are kept; 0 keeps none."),
     Variable("DEVICE", "auto, cuda, host or recording", "auto", "Device of new engines; auto is a GPU where one is."),

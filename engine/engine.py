@@ -78,6 +78,7 @@ class CudaEngine:
         self._tracker.mark_structure("first build")
         self._checking = environment.validate or environment.check is not None
         self._each_frame = self._watch is not None or environment.poison
+        self._delayed = False  # whether buffers swap before each frame
         self._closed = False
 
     # Editing
@@ -166,6 +167,8 @@ class CudaEngine:
                 self._changed = tracker.take_parameters()
                 self._changed_frame = self.frame + 1
                 self._hot.apply(self._changed)
+            if self._delayed:
+                self._require_running().swap_delays()
             self.frame += 1
             self._launch(self.frame)
             if self._profile.observing or self._checking:
@@ -383,7 +386,6 @@ class CudaEngine:
             changed = tracker.take_parameters()
             self._hot.apply(changed)
             explanation.merge(self._hot.explain(explanation.frame, changed))
-        running.swap_delays()
         if self.environment.poison:
             running.storage.poison_arena()
 
@@ -392,9 +394,9 @@ class CudaEngine:
         raise DescriptionError(f"frame {frame} has nothing to run: the first build failed")
 
     def _update_each_frame(self) -> None:
-        delays = self._running is not None and bool(self._running.plan.delays)
         always = self._watch is not None or self.environment.poison
-        self._each_frame = always or bool(self._bindings.streams) or delays
+        self._each_frame = always or bool(self._bindings.streams)
+        self._delayed = self._running is not None and bool(self._running.plan.delays)
 
     def _inspect(self) -> None:
         """What is done after a frame when somebody looks closely."""

@@ -181,7 +181,7 @@ class _Lowering:
         if isinstance(operand, ViewPort):
             return self._view(operand, name, shape, dtype)
         if operand in self._graph.inplace:
-            base = self._buffers[self._buffer(self._graph.inplace[operand])]  # type: ignore[index]
+            base = self._buffers[self._buffer(self._graph.inplace[operand])]
             self._check_bytes(operand, shape, dtype, base)
             return self._add(name, shape, dtype, base.place, base.base, base.offset, base.owner)
         return self._add(name, shape, dtype, self._place(operand), owner=operand)
@@ -352,7 +352,7 @@ class _Lowering:
         target = self._buffers[common["writes"][0]]
         return FillNode(**common, target=target.index, value=fill.value, nbytes=target.nbytes)
 
-    _make: Mapping[type, Callable[[_Lowering, Step, dict[str, Any]], Node]] = {
+    _make: Mapping[type, Callable[..., Node]] = {
         Kernel: _kernel,
         LibraryCall: _library,
         Capture: _capture,

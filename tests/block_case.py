@@ -55,6 +55,7 @@ class Case:
     tolerances: Mapping[str, float] = field(default_factory=lambda: TOLERANCES)
     outputs: tuple[str, ...] | None = None  # what the reference returns, where that is not every output
     compare: Compare = compare_values
+    any_order: bool = False  # of what it appends, or adds up atomically
     name: str = ""
 
     @property

@@ -47,10 +47,17 @@ class KernelFacts:
 
 
 class Kernel(Protocol):
-    """A loaded, launchable kernel. Devices add what they need."""
+    """A loaded, launchable kernel. Each device has its own kind, and takes only those that it loaded itself."""
 
-    program: Program
-    facts: KernelFacts
+    @property
+    def program(self) -> Program:
+        """What it was compiled from."""
+        ...
+
+    @property
+    def facts(self) -> KernelFacts:
+        """What the compiler or the device says of it."""
+        ...
 
 
 class Compiler(Protocol):
@@ -68,8 +75,18 @@ class Compiler(Protocol):
 class Executable(Protocol):
     """One frame's work, ready to run. Changes requested between launches take effect at the next launch."""
 
-    plan: Plan
-    timing: Timing  # settable at any time; what is needed to measure is built on first use
+    @property
+    def plan(self) -> Plan:
+        """What it runs."""
+        ...
+
+    @property
+    def timing(self) -> Timing:
+        """How finely it measures. Settable at any time; what is needed to measure is built on first use."""
+        ...
+
+    @timing.setter
+    def timing(self, timing: Timing) -> None: ...
 
     def launch(self, frame: int) -> None:
         """Apply the pending changes and start one frame. May return before it is done."""
@@ -83,7 +100,7 @@ class Executable(Protocol):
         """Move a root buffer; every argument, copy and captured call that uses it or a view of it follows."""
         ...
 
-    def set_kernel(self, program: int, kernel: Kernel) -> None:
+    def set_kernel(self, program: int, kernel: Any) -> None:
         """Swap the kernel of every node that runs `plan.programs[program]`."""
         ...
 
@@ -91,7 +108,7 @@ class Executable(Protocol):
         """Capture one library call anew with other options; nothing else is touched."""
         ...
 
-    def replace(self, plan: Plan, addresses: Sequence[int], kernels: Sequence[Kernel]) -> str:
+    def replace(self, plan: Plan, addresses: Sequence[int], kernels: Sequence[Any]) -> str:
         """Run another plan from now on, at the least cost the device knows; says in words what was done and why.
 
         On an error nothing has changed: the old plan still runs.
@@ -115,9 +132,20 @@ class Executable(Protocol):
 class Device(Protocol):
     """Memory, compilation and execution on one machine."""
 
-    name: str  # "cuda", "host" or "recording"
-    description: str  # for people: "NVIDIA H200 (sm_90)", "AMD EPYC, 2 threads, g++ 12.2"
-    compiler: Compiler
+    @property
+    def name(self) -> str:
+        """ "cuda", "host" or "recording"."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """For people: "NVIDIA H200 (sm_90)", "AMD EPYC, 2 threads, g++ 12.2"."""
+        ...
+
+    @property
+    def compiler(self) -> Compiler:
+        """What makes the binaries that `load` takes."""
+        ...
 
     def allocate(self, nbytes: int) -> int:
         """Address of `nbytes` of uninitialised device memory, aligned to 256 bytes."""
@@ -151,7 +179,7 @@ class Device(Protocol):
         """A launchable kernel from a compiled binary; `path` is its cache file where there is one."""
         ...
 
-    def build(self, plan: Plan, addresses: Sequence[int], kernels: Sequence[Kernel]) -> Executable:
+    def build(self, plan: Plan, addresses: Sequence[int], kernels: Sequence[Any]) -> Executable:
         """An executable of `plan`: `addresses` has one entry per buffer, `kernels` one per program."""
         ...
 

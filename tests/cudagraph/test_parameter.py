@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from described import describe
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cudagraph.dirty import DirtyTracker
@@ -174,6 +174,7 @@ def test_a_callback_may_set_other_parameters():
 
 
 @given(st.floats(), st.floats())
+@example(0.0, -0.0)
 def test_equal_values_are_those_with_the_same_bits(first, second):
     p = parameter(first, "float64")
     tracker = DirtyTracker()

@@ -97,8 +97,8 @@ def symbol_table(symbols: Iterable[str], known: dict[str, list[int]]) -> list[tu
 def errors(header: Path) -> list[tuple[str, str]]:
     """(name, text) of every error code."""
     body = re.search(r"typedef enum cudaError_enum \{(.*?)\} CUresult;", header.read_text(), re.S)
-    names = re.findall(r"^\s*(CUDA_\w+)\s*=", body[1] if body else "", re.M)
-    return [(name, TEXTS.get(name, name.removeprefix("CUDA_ERROR_").replace("_", " ").lower())) for name in names]
+    names: list[str] = re.findall(r"^\s*(CUDA_\w+)\s*=", body[1] if body else "", re.M)
+    return [(name, TEXTS.get(name) or name.removeprefix("CUDA_ERROR_").replace("_", " ").lower()) for name in names]
 
 
 def generate(include: Path, sources: Iterable[Path], target: Path, compiler: str) -> None:

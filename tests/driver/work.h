@@ -85,8 +85,8 @@ struct FreeWork {
   CUdeviceptr address = 0;
 };
 
-using Work = std::variant<KernelWork, CopyWork, FillWork, HostWork, EmptyWork, ChildWork, EventRecordWork, EventWaitWork,
-                          ConditionalWork, AllocWork, FreeWork>;
+using Work = std::variant<KernelWork, CopyWork, FillWork, HostWork, EmptyWork, ChildWork, EventRecordWork,
+                          EventWaitWork, ConditionalWork, AllocWork, FreeWork>;
 
 CUgraphNodeType type_of(const Work& work);
 

@@ -216,8 +216,9 @@ def test_empty_tensors_are_tensors():
 def test_sizes_of_grandchildren_decide_an_outer_shape():
     def middle(block, b):
         block.x = b.input("x", (...,))
-        block.inner = b.child(unary())
-        b.connect(block.x, block.inner.x)
+        first, block.inner = b.child(unary()), b.child(unary())
+        b.connect(block.x, first.x)
+        b.connect(first.y, block.inner.x)
 
     def outer(block, b):
         block.source, block.middle = b.child(unary()), b.child(describe(middle))
@@ -243,6 +244,8 @@ def test_a_delay_has_the_type_of_its_source_not_the_names():
         b.connect(block.z, block.inner.x)
         block.before = b.delay(block.inner.y)
         block.view = b.view(block.inner.y, ("n",))
+        block.later = b.child(unary(dtype="T"))  # the block is looked at once more when this one is known
+        b.connect(block.before, block.later.x)
         block.y = b.output("y", (block.before.shape[0] * 2,))
         b.fill(block.y)
 

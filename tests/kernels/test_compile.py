@@ -31,12 +31,12 @@ def test_a_kernel_says_what_it_computes(name):
 
 
 @pytest.mark.parametrize("interpreter", [name for name, path in INTERPRETERS.items() if path] or ["none"])
-def test_every_kernel_compiles_with_nvrtc(interpreter):
+def test_every_kernel_compiles_with_nvrtc(interpreter, repository):
     if interpreter == "none":
         pytest.skip("no interpreter with cuda.bindings: set CUDAGRAPH_TEST_CU12 or CUDAGRAPH_TEST_CU13")
     archs = [option for arch in ARCHITECTURES for option in ("--arch", arch)]
     command = [INTERPRETERS[interpreter], "-m", "cudagraph", "kernels", "--compile", "--json", *archs]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     outcomes = json.loads(done.stdout)
     assert [outcome["error"] for outcome in outcomes if outcome["error"]] == []

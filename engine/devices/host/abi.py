@@ -57,7 +57,7 @@ class Launch(Structure):
         ("arguments", c_void_p),
         ("ranges", c_void_p),
         ("range_count", c_uint32),
-        ("alone", c_uint32),
+        ("reserved", c_uint32),
     )
 
 

@@ -93,10 +93,11 @@ CASES = [
         lambda dtype: SphereEmitter(CAPACITY, rate=1234.0, seed=7, dt=0.1),
         last_frame,
         sizes=(1, 3, 63, 170, 300),
-        hot={"rate": 555.0, "seed": 8, "center": (1.0, 2.0, 3.0), "speed": 1.0, "lifetime": 2.0, "radius": 0.0},
+        hot={"seed": 8, "center": (1.0, 2.0, 3.0), "speed": 1.0, "lifetime": 2.0, "radius": 0.0},
         extra={"clock": np.zeros(1, [("frame", "u4"), ("carry", "f4")])},
         outputs=("particles", "particles_count", "clock"),
         compare=compare_appended,
+        any_order=True,
         misuses=(Misuse(lambda engine: SphereEmitter(0), cg.DescriptionError, "at least 1"),),
     ),
     Case(
@@ -104,6 +105,7 @@ CASES = [
         filled,
         hot={"brightness": 1.0, "distance": 5.0, "eye_height": 0.0, "zoom": 2.0},
         tolerances={"float32": 1e-5},
+        any_order=True,
     ),
     Case(lambda dtype: ToneMap(2.0), light, hot={"exposure": 0.25}),
 ]

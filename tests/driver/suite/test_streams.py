@@ -60,6 +60,16 @@ def test_an_event_is_not_ready_when_first_asked(bench: Any, cu: Any) -> None:
     assert cu.raw.cuEventQuery(event)[0] == 0
 
 
+def test_a_stream_is_not_ready_when_first_asked(bench: Any, cu: Any) -> None:
+    y = bench.device([1.0])
+    assert cu.raw.cuStreamQuery(bench.stream)[0] == 0
+    for factor in (2.0, 3.0):
+        bench.launch(bench.scale(y, 1, factor))
+        assert cu.raw.cuStreamQuery(bench.stream)[0] == cu.raw.CUresult.CUDA_ERROR_NOT_READY
+    assert cu.raw.cuStreamQuery(bench.stream)[0] == 0
+    assert bench.read(y, 1)[0] == 6
+
+
 def test_streams_wait_for_events_only(bench: Any, cu: Any) -> None:
     y, other, event = bench.device([1.0]), bench.new_stream(), bench.event()
     bench.launch(bench.scale(y, 1, 3.0))

@@ -15,15 +15,15 @@ class ResultInfo(ctypes.Structure):
     _fields_ = [("result", ctypes.c_int), ("node", ctypes.c_void_p), ("source", ctypes.c_void_p)]
 
 
-def update(cu: Any, executable: Any, graph: Any) -> tuple[str, int]:
-    """The reason and the node it gives."""
+def update(cu: Any, executable: Any, graph: Any) -> tuple[str, *tuple[int, ...]]:
+    """The reason, the node it names, and the dependency where it names one."""
     info = ResultInfo()
     handles = [ctypes.c_void_p(int(handle)) for handle in (executable, graph)]
     status = ctypes.CDLL("libcuda.so.1").cuGraphExecUpdate_v2(*handles, ctypes.byref(info))
     reason = cu.raw.CUgraphExecUpdateResult(info.result).name.removeprefix("CU_GRAPH_EXEC_UPDATE_")
     assert (reason == "SUCCESS") == (status == 0)
     assert status in (0, int(cu.raw.CUresult.CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE))
-    return reason, info.node or 0
+    return (reason, info.node or 0, info.source) if info.source else (reason, info.node or 0)
 
 
 def chain(bench: Any, y: int, *factors: float) -> Any:
@@ -76,6 +76,20 @@ def test_the_order_of_edges_decides_the_pairing(bench: Any, cu: Any) -> None:
     assert update(cu, executable, fork(swapped=False)[0])[0] == "SUCCESS"
     graph, fill = fork(swapped=True)
     assert update(cu, executable, graph) == ("ERROR_NODE_TYPE_CHANGED", int(fill))
+
+
+def test_a_dependency_that_is_paired_already_names_both_nodes(bench: Any, cu: Any) -> None:
+    def diamond(swapped: bool) -> tuple[Any, list[Any]]:
+        graph = bench.graph()
+        a, b = (cu.cuGraphAddEmptyNode(graph, [], 0) for _ in range(2))
+        c = cu.cuGraphAddEmptyNode(graph, [a, b], 2)
+        d = cu.cuGraphAddEmptyNode(graph, [b, a] if swapped else [a, b], 2)
+        cu.cuGraphAddEmptyNode(graph, [c, d], 2)
+        return graph, [a, b, c, d]
+
+    executable = bench.instantiate(diamond(swapped=False)[0])
+    graph, (_, b, _, d) = diamond(swapped=True)
+    assert update(cu, executable, graph) == ("ERROR_TOPOLOGY_CHANGED", int(d), int(b))
 
 
 def test_another_kind_of_node_is_named(bench: Any, cu: Any) -> None:

@@ -56,7 +56,7 @@ typedef struct cg_launch {
   void** arguments;
   const cg_range* ranges; // null: nothing is checked
   cg_u32 range_count;
-  cg_u32 alone;           // set by the runtime: one worker runs the whole launch, so atomics may be plain
+  cg_u32 reserved;
 } cg_launch;
 
 // One kernel of a module. `run` executes blocks first..last-1 of a launch on the calling thread.
@@ -106,7 +106,8 @@ typedef struct cg_runtime {
   cg_u32 reserved;
   struct cg_worker* (*worker)(void);                   // the calling thread's; made on first use
   // Ends the launch with a fault. Never returns: the block is abandoned.
-  void (*fail)(cg_i32 code, const cg_u32 block[3], const cg_u32 thread[3], const char* message, const char* file, cg_i32 line);
+  void (*fail)(cg_i32 code, const cg_u32 block[3], const cg_u32 thread[3], const char* message, const char* file,
+               cg_i32 line);
   // Sanitizer builds: may this launch touch these bytes? Does not return where it may not.
   void (*check)(const cg_launch* launch, cg_u64 address, cg_u64 bytes, cg_i32 write, const void* code,
                 const cg_u32 block[3], const cg_u32 thread[3]);
@@ -128,7 +129,7 @@ typedef struct cg_node {
   cg_u64 bytes;
 } cg_node;
 
-// ---- exported by the runtime library ----------------------------------------------------------------------------------
+// ---- exported by the runtime library ----
 #ifdef __cplusplus
 // Loads a module file. Null on failure, with the reason in `message`.
 CG_EXPORT cg_module* cg_open(const char* path, char* message, cg_u64 size);

@@ -1,29 +1,15 @@
-// Atomic operations. While one worker runs the whole launch (most launches are too small to be shared) a plain
-// read-modify-write does the same for a fifth of the price; the compiler barriers around it keep loops over the threads
-// from being vectorised or reordered across it.
+// Atomic operations: always real ones. A plain read-modify-write where one thread runs the whole launch was tried; it is
+// no faster on a current CPU, and the compiler would have to be kept from vectorising across it.
 #pragma once
 
 template <class T, class Change>
 CG_INLINE T cg_update(T* address, Change change) {
   T old;
-  if (cg_alone) {
-    __asm__ volatile("" ::: "memory");
-    old = *address;
-    *address = change(old);
-    __asm__ volatile("" ::: "memory");
-    return old;
-  }
   __atomic_load(address, &old, __ATOMIC_RELAXED);
   for (;;) {
     T next = change(old);
     if (__atomic_compare_exchange(address, &old, &next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return old;
   }
-}
-
-template <class T>
-CG_INLINE T cg_fetch_add(T* address, T value) {
-  if (cg_alone) return cg_update(address, [=](T old) { return (T)(old + value); });
-  return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
 }
 
 // CUDA distinguishes who must see an operation: the GPU, the block, the system. On one CPU that is all the same.
@@ -37,11 +23,11 @@ CG_INLINE T cg_fetch_add(T* address, T value) {
   CG_SCOPES(type, name, (type* address, type value), (address, value))
 #define CG_ATOMIC_ADD(type, unsigned_type)                                                                        \
   CG_INLINE type atomicAdd(type* address, type value) {                                                           \
-    return (type)cg_fetch_add((unsigned_type*)address, (unsigned_type)value);                                     \
+    return (type)__atomic_fetch_add((unsigned_type*)address, (unsigned_type)value, __ATOMIC_RELAXED);             \
   }                                                                                                               \
   CG_SCOPES(type, atomicAdd, (type* address, type value), (address, value))                                       \
   CG_INLINE type atomicSub(type* address, type value) {                                                           \
-    return (type)cg_fetch_add((unsigned_type*)address, (unsigned_type)(0 - (unsigned_type)value));                \
+    return (type)__atomic_fetch_sub((unsigned_type*)address, (unsigned_type)value, __ATOMIC_RELAXED);             \
   }                                                                                                               \
   CG_SCOPES(type, atomicSub, (type* address, type value), (address, value))
 #define CG_ATOMIC_INTEGER(type)                                                       \

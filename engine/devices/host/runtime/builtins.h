@@ -6,7 +6,6 @@ static thread_local uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 static thread_local cg_worker* cg_self;           // the calling OS thread's worker while a kernel runs on it
 static thread_local const cg_launch* cg_current;  // the launch it works on
-static thread_local unsigned cg_alone;            // 1: no other worker runs this launch
 static const cg_runtime* cg_host;                 // set when the module is opened
 
 [[noreturn]] CG_COLD void cg_fail(cg_i32 code, const char* message, const char* file = "", int line = 0) {

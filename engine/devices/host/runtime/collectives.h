@@ -101,7 +101,8 @@ CG_INLINE T cg_unpack(cg_u64 packed) {
 
 CG_INLINE void __syncwarp(unsigned mask = 0xffffffffu) { cg_meet(mask, 0, false); }
 CG_INLINE unsigned __activemask() {  // any set of lanes that includes the caller is a legal answer
-  return CG_FIBERS ? 1u << cg_lane() : 1u << ((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) & 31);
+  unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  return 1u << (thread & 31);
 }
 
 // ---- shuffles: `width` splits the warp into segments; out of the segment gives one's own value ----

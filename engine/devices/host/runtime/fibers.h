@@ -81,19 +81,21 @@ CG_INLINE int cg_next(cg_worker* w) {
 }
 
 [[noreturn]] CG_COLD void cg_overflow() {
-  cg_fail(CG_STACK_OVERFLOW, "a thread's stack overflowed: recursion that is too deep, or local arrays that are too large");
+  cg_fail(CG_STACK_OVERFLOW,
+          "a thread's stack overflowed: recursion that is too deep, or local arrays that are too large");
 }
 
 #if CG_RECURSIVE
+#define CG_HOOK extern "C" __attribute__((no_instrument_function, visibility("hidden"), used))
 // The compiler calls this at the entry of every function of a module that has recursive ones.
-extern "C" __attribute__((no_instrument_function, visibility("hidden"), used)) void __cyg_profile_func_enter(void*, void*) {
+CG_HOOK void __cyg_profile_func_enter(void*, void*) {
   char* here = (char*)__builtin_frame_address(0);
   cg_worker* w = cg_self;
   if (!w || w->warps == 0) return;
   size_t left = (size_t)(here - (w->stacks - CG_STACK)) % (CG_STACK + CG_STACK_COLOUR);
   if (CG_UNLIKELY(left < CG_STACK_RESERVE)) cg_overflow();
 }
-extern "C" __attribute__((no_instrument_function, visibility("hidden"), used)) void __cyg_profile_func_exit(void*, void*) {}
+CG_HOOK void __cyg_profile_func_exit(void*, void*) {}
 #endif
 
 // Lets other fibers run until somebody makes this one ready again.
@@ -114,7 +116,7 @@ CG_INLINE void cg_sleep(cg_worker* w) { w->warp[w->current >> 5].ready &= ~(1u <
 CG_INLINE void cg_release_barrier(cg_worker* w) {
   w->at_barrier = 0;
   w->tally[++w->barrier_generation & 1] = cg_tally();
-  for (int i = 0; i < w->warps; i++) w->warp[i].ready |= w->warp[i].alive & ~w->warp[i].ready;
+  for (int i = 0; i < w->warps; i++) w->warp[i].ready = w->warp[i].alive;
 }
 
 CG_INLINE void cg_complete(cg_warp& warp, cg_meeting& meeting) {

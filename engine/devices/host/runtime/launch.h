@@ -24,7 +24,6 @@ CG_INLINE void cg_enter(const cg_launch* launch) {
   cg_worker* w = cg_host->worker();
   cg_self = w;
   cg_current = launch;
-  cg_alone = launch->alone;
   w->schedule = launch->schedule;
   w->warps = 0;
   blockDim = {launch->threads[0], launch->threads[1], launch->threads[2]};

@@ -23,14 +23,13 @@ bool accept(const cg_launch& launch, cg_error* error) {
   if (!launch.grid[0] || !launch.grid[1] || !launch.grid[2])
     return refuse(error, "the launch has %llu blocks; a grid needs at least %llu", 0, 1);
   if (launch.shared > CG_MAX_SHARED)
-    return refuse(error, "the launch asks for %llu bytes of dynamic shared memory; a block can have %llu", launch.shared,
-                  CG_MAX_SHARED);
+    return refuse(error, "the launch asks for %llu bytes of dynamic shared memory; a block can have %llu",
+                  launch.shared, CG_MAX_SHARED);
   return true;
 }
 
 void run_alone(Job& job, cg_i64 count) {
   cg_i64 last = job.next + count < job.blocks ? job.next + count : job.blocks;
-  job.launch.alone = 1;
   run_blocks(job, job.next, last);
   job.next = last;
 }
@@ -52,7 +51,6 @@ void run(Job& job) {
   cg_i64 rest = job.blocks - job.next;
   if (rest <= 0 || job.failed) return;
   if (rest < workers) workers = static_cast<cg_u32>(rest) + (rest == 1);
-  job.launch.alone = 0;
   job.chunk = rest / (static_cast<cg_i64>(workers) * 8);
   if (job.chunk == 0) job.chunk = 1;
   if (!share(job, workers)) run_alone(job, rest);

@@ -1,4 +1,4 @@
-// What __half and __nv_bfloat16 have in common. Included once for each, with CG_H and CG_H2 naming the type and its pair.
+// What __half and __nv_bfloat16 have in common. Included once for each; CG_H and CG_H2 name the type and its pair.
 //
 // Operations are done in float and rounded once, which gives the correctly rounded result for + - * / and sqrt.
 

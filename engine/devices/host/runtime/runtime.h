@@ -45,10 +45,11 @@ const cg_runtime* runtime_table();
 bool run_blocks(Job& job, cg_i64 first, cg_i64 last);
 // Takes blocks until none are left.
 void work_on(Job& job);
-// Shares the rest of a job with the pool and returns when all of it is done. False: the pool is taken by another launch.
+// Shares the rest of a job with the pool and returns when all is done. False: another launch has the pool.
 bool share(Job& job, cg_u32 workers);
 
-void fail(cg_i32 code, const cg_u32 block[3], const cg_u32 thread[3], const char* message, const char* file, cg_i32 line);
+void fail(cg_i32 code, const cg_u32 block[3], const cg_u32 thread[3], const char* message, const char* file,
+          cg_i32 line);
 [[noreturn]] void fail_at(cg_error& error);  // records the fault of this thread's job and leaves its blocks
 void check(const cg_launch* launch, cg_u64 address, cg_u64 bytes, cg_i32 write, const void* code, const cg_u32 block[3],
            const cg_u32 thread[3]);

@@ -1,7 +1,7 @@
 // Bounds of memory accesses, in modules that were built with CUDAGRAPH_SANITIZE=1.
 //
 // The compiler calls us before every access (-fsanitize=kernel-address with outlined checks). A kernel may touch the
-// buffers of its arguments, byte for byte as the plan gives them, its shared memory, and its own variables: nothing else.
+// buffers of its arguments, byte for byte as the plan gives them, its shared memory and its own variables.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -63,7 +63,8 @@ bool is_own(Worker& worker, const Surroundings& around, cg_u64 address, cg_u64 b
   if (within(address, bytes, around.local_begin, around.local_end) ||
       within(address, bytes, worker.state.floor, worker.own_stack_bytes) ||
       within(address, bytes, around.image_begin, around.image_end) ||
-      within(address, bytes, worker.stack_memory, worker.stack_bytes) || within(address, bytes, &worker, sizeof worker) ||
+      within(address, bytes, worker.stack_memory, worker.stack_bytes) ||
+      within(address, bytes, &worker, sizeof worker) ||
       within(address, bytes, worker.shared_memory, job.launch.shared) || within(address, bytes, &job, sizeof job) ||
       within(address, bytes, runtime_table(), sizeof(cg_runtime)) ||
       within(address, bytes, job.launch.arguments, sizeof(void*) * job.kernel->count))
@@ -88,31 +89,33 @@ void describe(cg_error& error, const Worker& worker, cg_u64 address, cg_u64 byte
   const cg_launch& launch = worker.job->launch;
   const char* verb = write ? "writes" : "reads";
   if (within(address, 1, worker.shared_memory, CG_MAX_SHARED)) {
-    snprintf(error.message, sizeof error.message, "out of bounds: %s %llu bytes at offset %llu of dynamic shared memory, of which the launch has %u bytes",
+    snprintf(error.message, sizeof error.message,
+             "out of bounds: %s %llu bytes at offset %llu of dynamic shared memory, of which the launch has %u bytes",
              verb, bytes, address - reinterpret_cast<cg_u64>(worker.shared_memory), launch.shared);
     return;
   }
   const cg_range* range = nearest(launch, address);
   if (!range || distance(*range, address) > 1ull << 32) {
-    snprintf(error.message, sizeof error.message, "out of bounds: %s %llu bytes at address 0x%llx, which is in no buffer", verb, bytes, address);
+    snprintf(error.message, sizeof error.message,
+             "out of bounds: %s %llu bytes at address 0x%llx, which is in no buffer", verb, bytes, address);
     return;
   }
   bool before = address < range->begin;
   cg_u64 offset = before ? range->begin - address : address - range->begin;
-  snprintf(error.message, sizeof error.message, "out of bounds: %s %llu bytes at byte %s%llu of argument %u, %s, which has %llu bytes",
-           verb, bytes, before ? "-" : "", offset, range->argument, range->name, range->end - range->begin);
+  snprintf(error.message, sizeof error.message,
+           "out of bounds: %s %llu bytes at byte %s%llu of argument %u, %s, which has %llu bytes", verb, bytes,
+           before ? "-" : "", offset, range->argument, range->name, range->end - range->begin);
 }
 
 }  // namespace
 
 void check(const cg_launch* launch, cg_u64 address, cg_u64 bytes, cg_i32 write, const void* code, const cg_u32 block[3],
            const cg_u32 thread[3]) {
+  if (!launch || !launch->ranges) return;
+  for (cg_u32 i = 0; i < launch->range_count; i++)
+    if (within(address, bytes, launch->ranges[i].begin, launch->ranges[i].end)) return;
   Worker& worker = *this_worker();
-  if (!worker.job || !worker.job->launch.ranges) return;
-  (void)launch;
-  const cg_launch& running = worker.job->launch;
-  for (cg_u32 i = 0; i < running.range_count; i++)
-    if (within(address, bytes, running.ranges[i].begin, running.ranges[i].end)) return;
+  if (!worker.job) return;
   const Surroundings& around = surroundings_of(worker, code);
   if (is_own(worker, around, address, bytes)) return;
   cg_error error = {};

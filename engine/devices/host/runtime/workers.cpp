@@ -104,7 +104,8 @@ void fail_at(cg_error& error) {
   _longjmp(worker->escape, 1);
 }
 
-void fail(cg_i32 code, const cg_u32 block[3], const cg_u32 thread[3], const char* message, const char* file, cg_i32 line) {
+void fail(cg_i32 code, const cg_u32 block[3], const cg_u32 thread[3], const char* message, const char* file,
+          cg_i32 line) {
   cg_error error = {};
   error.code = code;
   error.line = line;

@@ -237,7 +237,7 @@ def test_a_grid_larger_than_a_signed_index(lab):
     pointer = ctypes.c_void_p(y.ctypes.data)
     arguments = (ctypes.c_void_p * 1)(ctypes.addressof(pointer))
     launch = Launch()
-    launch.grid[:], launch.threads[:], launch.alone = ((1 << 21) + 1, 1, 1), (1024, 1, 1), 1
+    launch.grid[:], launch.threads[:] = ((1 << 21) + 1, 1, 1), (1024, 1, 1)
     launch.arguments = ctypes.addressof(arguments)
     kernel = lab.kernel(lab.program(source))
     run = ctypes.CFUNCTYPE(None, ctypes.POINTER(Launch), ctypes.c_int64, ctypes.c_int64)(
