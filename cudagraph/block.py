@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .debug import BlockDebug
@@ -172,7 +175,7 @@ class Block:
         index = self._kernel_index(kernel)
         if isinstance(source, str) and "__global__" in source:
             source = CudaSource(source, name=f"{self.path}:{self.description.work[index].name}")
-        resolved = resolve_source(source)
+        resolved = resolve_source(source, folders=source_folders(type(self)))
         old = self.source_of(index).signature
         if [(a.name, a.kind, a.ctype) for a in resolved.signature.arguments] != [(a.name, a.kind, a.ctype) for a in old.arguments]:
             raise DescriptionError(
@@ -237,3 +240,17 @@ def _spell(source: KernelSource) -> str:
 def snake_case(name: str) -> str:
     """`VectorAdd` -> `vector_add`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def source_folders(block: type[Block]) -> tuple[Path, ...]:
+    """Where a block's relative kernel paths are looked up: beside its own file, then in the working directory."""
+    return (*_own_folder(block), Path.cwd())
+
+
+@lru_cache(maxsize=1024)
+def _own_folder(block: type[Block]) -> tuple[Path, ...]:
+    try:
+        file = inspect.getsourcefile(block)
+    except (TypeError, OSError):  # a class typed into an interpreter
+        file = None
+    return (Path(file).resolve().parent,) if file else ()

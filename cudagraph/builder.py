@@ -12,16 +12,13 @@ leaves nothing half-described.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from .block import Block
+from .block import Block, source_folders
 from .child_names import named_children
 from .dtypes import parse_dtype
 from .elementwise import Operand as ElementwiseOperand
@@ -189,8 +186,9 @@ class BlockBuilder:
         grid: SizeLike | tuple[SizeLike, ...] | None = None,
         shared: SizeLike = 0,
         define: Mapping[str, SizeLike | Option] | None = None,
+        alike: tuple[Operand, ...] = (),
     ) -> None:
-        source = resolve_source(kernel, folders=_folders(type(self._block)))
+        source = resolve_source(kernel, folders=source_folders(type(self._block)))
         name = self._work_name(source.signature.entry)
         subject = f"{self._block.path}:{name} ({source.origin})"
         if (elements is None) == (grid is None):
@@ -205,6 +203,7 @@ class BlockBuilder:
                 grid=None if grid is None else _triple(grid, subject),
                 shared=source.shared if type(shared) is int and shared == 0 else shared,
                 define=_checked_define(subject, define or {}),
+                alike=alike,
             )
         )
 
@@ -225,7 +224,8 @@ class BlockBuilder:
             group[name] = ElementwiseOperand(ctype_of(bound), scalar=is_scalar_operand(bound))
         source = elementwise_source(expression, inputs, outputs, values)
         count = arguments[next(iter(outputs))].size
-        self._launch(source, arguments | {count_name(arguments): count}, threads, count)
+        alike = tuple(arguments[name] for name, operand in (outputs | inputs).items() if not operand.scalar)
+        self._launch(source, arguments | {count_name(arguments): count}, threads, count, alike=alike)
 
     def library(self, operation: str, /, **arguments: Any) -> None:
         """Call a named library operation such as "cublas.gemm": operands, scalars and options by name.
@@ -441,20 +441,6 @@ def _triple(value: SizeLike | tuple[SizeLike, ...], subject: str) -> tuple[SizeL
 
 def _default_threads(source: Any) -> tuple[int, ...]:
     return source.threads or (min(256, source.signature.max_threads or 256), 1, 1)
-
-
-def _folders(block: type[Block]) -> tuple[Path, ...]:
-    """Where a block's relative kernel paths are looked up: beside its own file, then in the working directory."""
-    return (*_own_folder(block), Path.cwd())
-
-
-@lru_cache(maxsize=1024)
-def _own_folder(block: type[Block]) -> tuple[Path, ...]:
-    try:
-        file = inspect.getsourcefile(block)
-    except (TypeError, OSError):  # a class typed into an interpreter
-        file = None
-    return (Path(file).resolve().parent,) if file else ()
 
 
 def _check_init(subject: str, shape: tuple[DimSpec, ...], init: Any) -> None:

@@ -33,6 +33,7 @@ class Kernel:
     grid: tuple[SizeLike, ...] | None
     shared: SizeLike
     define: tuple[tuple[str, SizeLike | Option], ...] = ()
+    alike: tuple[Operand, ...] = ()  # tensors that must have as many elements as each other
 
     def operands(self) -> tuple[tuple[Operand, ...], tuple[Operand, ...]]:
         """What it reads and what it writes. Memory behind `T*` counts as both: the kernel may write a part of it."""

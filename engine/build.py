@@ -14,7 +14,7 @@ from cudagraph.dtypes import show
 from cudagraph.environment import Environment
 from cudagraph.errors import CompileError, CudaGraphError, DescriptionError, DeviceError
 from cudagraph.option import Option
-from cudagraph.port import Port
+from cudagraph.port import DelayPort, Port
 from cudagraph.program import Program
 from cudagraph.shape import show_shape
 from cudagraph.tensor import State, Tensor, Weight
@@ -52,6 +52,11 @@ class Running:
             index = self.plan.ports.get(tensor)
         if index is None:
             raise DescriptionError(f"{tensor.path} is not part of the running graph (nothing computes or reads it)")
+        if isinstance(tensor, DelayPort):
+            raise DescriptionError(
+                f"{tensor.path} is the value of {tensor.source.path} one frame ago, and changes hands between frames; "
+                f"read {tensor.source.path} (engine.keep it if it is an inner port)"
+            )
         buffer = self.plan.buffers[index]
         if buffer.place is Place.ARENA:
             raise DescriptionError(
@@ -97,6 +102,12 @@ class Running:
             if self.storage.swap(self.plan, buffers[pair.current], buffers[pair.previous]):
                 self.executable.set_address(pair.current, self.storage.addresses[pair.current])
                 self.executable.set_address(pair.previous, self.storage.addresses[pair.previous])
+
+    def settle_delays(self) -> None:
+        """Pass the last frame's values on now, not before the next frame: the next plan may keep them in another way."""
+        self.swap_delays()
+        for pair in self.plan.delays:
+            self.storage.mark_fresh(self.plan.buffers[pair.current], self.plan.buffers[pair.previous])
 
     def parameter_address(self) -> int:
         """Where the parameter block is; 0 when there is none."""

@@ -322,6 +322,8 @@ class CudaEngine:
         explanation.microseconds = (time.perf_counter() - started) * 1e6
 
     def _rebuild(self, explanation: Explanation) -> None:
+        if self._running is not None:
+            self._running.settle_delays()
         reasons = [*self._failed, *self._tracker.structure]
         sources = self._tracker.sources
         try:

@@ -16,7 +16,7 @@ from cudagraph.option import Option
 from cudagraph.parameter import Parameter
 from cudagraph.port import DelayPort, Direction, Port, ViewPort
 from cudagraph.program import Language, Program
-from cudagraph.shape import Unresolved
+from cudagraph.shape import Unresolved, show_shape
 from cudagraph.signature import ArgumentKind, KernelArgument
 from cudagraph.source import KernelSource
 from cudagraph.tensor import State, Weight

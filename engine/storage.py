@@ -117,6 +117,10 @@ class Storage:
         self.move(plan, previous.index, here.address)
         return True
 
+    def mark_fresh(self, current: Buffer, previous: Buffer) -> None:
+        """A delay's buffers have been exchanged ahead of the next frame, which must not do it again."""
+        self._persistent[current.owner].fresh = self._persistent[previous.owner].fresh = True
+
     def close(self) -> None:
         """Free everything."""
         for allocation in (*self._persistent.values(), *((self._arena,) if self._arena else ())):

@@ -169,6 +169,29 @@ def test_feedback_survives_a_structural_change(engine: cg.CudaEngine) -> None:
     np.testing.assert_array_equal(engine.read(other.y), np.full(5, 8, np.float32))
 
 
+def test_a_delay_that_a_rebuild_keeps_in_another_way(engine: cg.CudaEngine) -> None:
+    """A second delay of the same port cannot swap its memory too, so both are copied from then on."""
+    scale, delay = engine.add(toy.Scale(1.0), toy.Delay(init=-1.0))
+    seen = engine.add(toy.Add())
+    engine.connect(scale.y, delay.x)
+    engine.connect(scale.y, seen.a)
+    engine.connect(delay.y, seen.b)
+    engine.bind(scale.x, np.ones(4, np.float32))
+    sums = []
+    other = copied = None
+    for frame in range(1, 9):
+        scale.factor.value = float(frame)
+        if frame == 4:
+            other, copied = engine.add(toy.Delay(), toy.Shift())
+            engine.connect(scale.y, other.x)
+            engine.connect(other.y, copied.x)
+        if frame == 7:
+            engine.remove(other, copied)
+        engine.update()
+        sums.append(float(engine.read(seen.c)[0]))
+    assert sums == [0.0, 3.0, 5.0, 7.0, 9.0, 11.0, 13.0, 15.0]
+
+
 def test_inplace_chain(engine: cg.CudaEngine) -> None:
     scale, first, second = engine.add(toy.Scale(1.0), toy.Double(), toy.Double())
     engine.connect(scale.y, first.x)
@@ -244,6 +267,33 @@ def test_inner_ports_can_be_kept(engine: cg.CudaEngine) -> None:
     engine.update()
     np.testing.assert_array_equal(engine.read(scales[0].y), 2 * X)
     np.testing.assert_array_equal(engine.read(scales[-1].y), 16 * X)
+
+
+def test_a_delay_is_read_at_its_source(engine: cg.CudaEngine) -> None:
+    scale, delay, shift = engine.add(toy.Scale(1.0), toy.Delay(), toy.Shift())
+    engine.connect(scale.y, delay.x)
+    engine.connect(delay.y, shift.x)
+    engine.bind(scale.x, X)
+    engine.update()
+    with pytest.raises(cg.DescriptionError, match="one frame ago"):
+        engine.read(delay.y)
+
+
+def test_elementwise_operands_have_one_size(engine: cg.CudaEngine) -> None:
+    class Mixed(cg.Block):
+        def __init__(self) -> None:
+            super().__init__()
+            with cg.BlockBuilder(self) as b:
+                self.x = b.input("x", ("n",))
+                self.z = b.input("z", ("m",))
+                self.y = b.output("y", ("n",))
+                b.elementwise("y = x + z", x=self.x, z=self.z, y=self.y)
+
+    mixed = engine.add(Mixed())
+    engine.bind(mixed.x, X)
+    engine.bind(mixed.z, X[:7])
+    with pytest.raises(cg.ShapeError, match=r"element by element.*mixed\.z is \[7\]"):
+        engine.update()
 
 
 def test_two_engines_at_once(make_engine) -> None:

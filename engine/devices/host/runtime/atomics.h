@@ -1,5 +1,5 @@
-// Atomic operations: always real ones. A plain read-modify-write where one thread runs the whole launch was tried; it is
-// no faster on a current CPU, and the compiler would have to be kept from vectorising across it.
+// Atomic operations: always real ones. A plain read-modify-write where one thread runs the whole launch was tried: it
+// is no faster on a current CPU, and a compiler would have to be kept from vectorising across it.
 #pragma once
 
 template <class T, class Change>
