@@ -1,6 +1,6 @@
 """What the engine itself costs, in Python, on the recording device: nothing is computed, so only the engine is timed.
 
-    python benchmarks/engine_overhead.py [--json]
+python benchmarks/engine_overhead.py [--json]
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ KERNEL = cg.CudaSource(
     if (i < n) y[i] = factor * x[i];
 }"""
 )
-POINTER_KERNEL = cg.CudaSource(KERNEL.text.replace("float factor", "const float* factor").replace("= factor", "= *factor"))
+POINTER_KERNEL = cg.CudaSource(
+    KERNEL.text.replace("float factor", "const float* factor").replace("= factor", "= *factor")
+)
 
 
 class Scale(cg.Block):

@@ -1,6 +1,6 @@
 """Many frames with random hot changes: memory must not grow.
 
-    python benchmarks/soak.py [--device host|recording|cuda] [--frames 100000] [--json]
+python benchmarks/soak.py [--device host|recording|cuda] [--frames 100000] [--json]
 """
 
 from __future__ import annotations

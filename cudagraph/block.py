@@ -57,7 +57,9 @@ class Block:
     def description(self) -> Description:
         """What the constructor said; `DescriptionError` while it is still being said."""
         if self._description is None:
-            raise DescriptionError(f"{type(self).__name__} has no description: its constructor needs `with cg.BlockBuilder(self) as b:`")
+            raise DescriptionError(
+                f"{type(self).__name__} has no description: its constructor needs `with cg.BlockBuilder(self) as b:`"
+            )
         return self._description
 
     def commit(self, description: Description) -> None:
@@ -177,7 +179,9 @@ class Block:
             source = CudaSource(source, name=f"{self.path}:{self.description.work[index].name}")
         resolved = resolve_source(source, folders=source_folders(type(self)))
         old = self.source_of(index).signature
-        if [(a.name, a.kind, a.ctype) for a in resolved.signature.arguments] != [(a.name, a.kind, a.ctype) for a in old.arguments]:
+        if [(a.name, a.kind, a.ctype) for a in resolved.signature.arguments] != [
+            (a.name, a.kind, a.ctype) for a in old.arguments
+        ]:
             raise DescriptionError(
                 f"{self.path}: the new source of {old.entry} takes ({_spell(resolved)}), the block binds ({_spell(self.source_of(index))}); "
                 "keep the arguments, or build a new block"

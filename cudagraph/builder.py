@@ -46,7 +46,9 @@ class BlockBuilder:
 
     def __init__(self, block: Block) -> None:
         if "identity" not in block.__dict__:
-            raise DescriptionError(f"{type(block).__name__}.__init__ must call super().__init__() before it describes anything")
+            raise DescriptionError(
+                f"{type(block).__name__}.__init__ must call super().__init__() before it describes anything"
+            )
         if block._description is not None:
             raise DescriptionError(f"{block.path} is already described; a description never changes")
         self._block = block
@@ -65,7 +67,9 @@ class BlockBuilder:
     def __enter__(self) -> BlockBuilder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._open = False
         if kind is not None:
             return
@@ -97,12 +101,16 @@ class BlockBuilder:
         """A tensor that this block's work writes. With `inplace`, it takes over that input's memory and contents."""
         if inplace is not None and (inplace.block is not self._block or inplace.direction is not Direction.INPUT):
             raise DescriptionError(f"output {name}: inplace must be an input of {self._block.path}, not {inplace}")
-        return self._add_port(Port(self._block, name, Direction.OUTPUT, self._shape(shape, name), _port_dtype(dtype), inplace))
+        return self._add_port(
+            Port(self._block, name, Direction.OUTPUT, self._shape(shape, name), _port_dtype(dtype), inplace)
+        )
 
     def append_output(self, name: str, dtype: object, capacity: int) -> AppendPort:
         """A tensor that kernels append to, with a device counter (`.count`) that starts each frame at zero."""
         if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-            raise DescriptionError(f"append output {name}: capacity is a number of elements, at least 1, not {capacity!r}")
+            raise DescriptionError(
+                f"append output {name}: capacity is a number of elements, at least 1, not {capacity!r}"
+            )
         port = AppendPort(self._block, self._name(name), _port_dtype(dtype), capacity)
         self._name(port.count.name)
         self._ports += (port, port.count)
@@ -192,7 +200,9 @@ class BlockBuilder:
         name = self._work_name(source.signature.entry)
         subject = f"{self._block.path}:{name} ({source.origin})"
         if (elements is None) == (grid is None):
-            raise DescriptionError(f"{subject}: give either elements= (one thread each) or grid=, not {'none' if grid is None else 'both'}")
+            raise DescriptionError(
+                f"{subject}: give either elements= (one thread each) or grid=, not {'none' if grid is None else 'both'}"
+            )
         self._work.append(
             Kernel(
                 name=name,
@@ -234,7 +244,9 @@ class BlockBuilder:
         """
         known = OPERATIONS.get(operation)
         if known is None:
-            raise DescriptionError(f"there is no library operation {operation!r}; choose one of {', '.join(OPERATIONS)}")
+            raise DescriptionError(
+                f"there is no library operation {operation!r}; choose one of {', '.join(OPERATIONS)}"
+            )
         subject = f"{self._block.path}:{operation}"
         _check_names(subject, known, arguments)
         for name in (*known.inputs, *known.outputs):
@@ -292,9 +304,13 @@ class BlockBuilder:
         if not isinstance(block, Block):
             raise DescriptionError(f"{self._block.path}: a child is a block, not {block!r}")
         if name is not None and (not name or "." in name):
-            raise DescriptionError(f"{name!r} cannot name a child of {self._block.path}: names are not empty and have no dots")
+            raise DescriptionError(
+                f"{name!r} cannot name a child of {self._block.path}: names are not empty and have no dots"
+            )
         if block.parent is not None or block.owner is not None or block in self._children:
-            raise DescriptionError(f"{block.path} already belongs to {'an engine' if block.owner else 'a block'}; build a new one")
+            raise DescriptionError(
+                f"{block.path} already belongs to {'an engine' if block.owner else 'a block'}; build a new one"
+            )
         if block is self._block:
             raise DescriptionError(f"{block.path} cannot contain itself")
         _ = block.description  # a child must be complete
@@ -324,7 +340,9 @@ class BlockBuilder:
     def expose(self, item: Item, name: str | None = None) -> Item:
         """Show a child's port or parameter as this block's own, under `name`. Returns it, for `self.y = b.expose(...)`."""
         if item.block.root not in self._children:
-            raise DescriptionError(f"{item.path} is not part of a child of {self._block.path}; only a child's ports and parameters can be exposed")
+            raise DescriptionError(
+                f"{item.path} is not part of a child of {self._block.path}; only a child's ports and parameters can be exposed"
+            )
         self._exposed[self._name(name or item.name)] = item
         return item
 
@@ -342,7 +360,9 @@ class BlockBuilder:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise DescriptionError(f"{self._block.path} is described; a description never changes after the `with` block")
+            raise DescriptionError(
+                f"{self._block.path} is described; a description never changes after the `with` block"
+            )
 
     def _check_outputs(self) -> None:
         """Every output has to come from somewhere: reading memory that nothing wrote is never meant."""
@@ -355,7 +375,9 @@ class BlockBuilder:
 
     def _made_by_itself(self, port: Port) -> bool:
         """Delays, views, append outputs and their counters have contents without any work."""
-        return type(port) is not Port or any(isinstance(other, AppendPort) and other.count is port for other in self._ports)
+        return type(port) is not Port or any(
+            isinstance(other, AppendPort) and other.count is port for other in self._ports
+        )
 
     def _check_own_output(self, port: Port) -> None:
         """Whether a wire may feed this port of the block itself."""
@@ -375,7 +397,9 @@ class BlockBuilder:
         if not name.isidentifier():
             raise DescriptionError(f"{self._block.path}: {name!r} is not a name; use letters, digits and underscores")
         if name in self._names:
-            raise DescriptionError(f"{self._block.path} already has something called {name!r}; names are unique in a block")
+            raise DescriptionError(
+                f"{self._block.path} already has something called {name!r}; names are unique in a block"
+            )
         self._names.add(name)
         return name
 
@@ -405,7 +429,9 @@ class BlockBuilder:
         if not isinstance(operand, Operand):
             raise DescriptionError(f"{subject}: a port, weight, state or scratch is wanted, not {operand!r}")
         if operand.block is not self._block and operand.block.root not in self._children:
-            raise DescriptionError(f"{subject}: {operand.path} belongs to neither {self._block.path} nor one of its children")
+            raise DescriptionError(
+                f"{subject}: {operand.path} belongs to neither {self._block.path} nor one of its children"
+            )
         if not written:
             return
         if isinstance(operand, Weight):
@@ -419,9 +445,13 @@ class BlockBuilder:
                 f"{subject}: it writes, but {port.path} is an input. Declare an output (with inplace={port.name} to reuse its memory)"
             )
         if port.block is not self._block:
-            raise DescriptionError(f"{subject}: it writes, but {port.path} is an output of another block, which alone makes it")
+            raise DescriptionError(
+                f"{subject}: it writes, but {port.path} is an output of another block, which alone makes it"
+            )
         if isinstance(port, (DelayPort, ViewPort)):
-            raise DescriptionError(f"{subject}: {port.path} is a {type(port).__name__[:-4].lower()} of another port and cannot be written")
+            raise DescriptionError(
+                f"{subject}: {port.path} is a {type(port).__name__[:-4].lower()} of another port and cannot be written"
+            )
         if port in self._wires:
             raise DescriptionError(f"{subject}: it writes, but {port.path} is already fed by {self._wires[port].path}")
 
@@ -456,7 +486,9 @@ def _checked_define(subject: str, define: Mapping[str, Any]) -> tuple[tuple[str,
             raise DescriptionError(f"{subject}: {name!r} cannot name a macro; use letters, digits and underscores")
         for choice in value.choices if isinstance(value, Option) else (value,):
             if not isinstance(choice, (int, str, Size, np.integer)):
-                raise DescriptionError(f"{subject}: the macro {name} is an integer, a size or C++ text such as '0.5f', not {choice!r}")
+                raise DescriptionError(
+                    f"{subject}: the macro {name} is an integer, a size or C++ text such as '0.5f', not {choice!r}"
+                )
     return tuple(define.items())
 
 
@@ -478,5 +510,7 @@ def _choice(subject: str, name: str, arguments: Mapping[str, Any], choices: tupl
     value = arguments.get(name, choices[0])
     for choice in value.choices if isinstance(value, Option) else (value,):
         if choice not in choices:
-            raise DescriptionError(f"{subject} {name} cannot be {choice!r}; choose one of {', '.join(map(repr, choices))}")
+            raise DescriptionError(
+                f"{subject} {name} cannot be {choice!r}; choose one of {', '.join(map(repr, choices))}"
+            )
     return value

@@ -31,7 +31,9 @@ class Context:
             raise DescriptionError(f"{block.path} is already here; build a new one")
         _ = block.description
         if name is not None and (name in self.blocks or not name or "." in name or "/" in name):
-            raise DescriptionError(f"{name!r} cannot name a block here: names are unique, not empty, without dots and slashes")
+            raise DescriptionError(
+                f"{name!r} cannot name a block here: names are unique, not empty, without dots and slashes"
+            )
         block.name = name or self._free_name(block.name)
         self.blocks[block.name] = block
         self.tracker.mark_structure(f"{block.name} added")
@@ -65,7 +67,11 @@ class Context:
             fed = self.wires.get(destination)
             raise DescriptionError(
                 f"there is no wire {source.path} -> {destination.path}; "
-                + (f"{destination.path} is fed by {fed.path}" if fed else f"{destination.path} is not fed by a wire of this engine")
+                + (
+                    f"{destination.path} is fed by {fed.path}"
+                    if fed
+                    else f"{destination.path} is not fed by a wire of this engine"
+                )
             )
         del self.wires[destination]
         self.tracker.mark_structure(f"{source.path} -> {destination.path} disconnected")

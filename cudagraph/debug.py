@@ -21,7 +21,17 @@ class BlockDebug:
     Times are milliseconds of device time and need the profile level `block` or finer; they are None until then.
     """
 
-    __slots__ = ("_append_counts", "_append_overflow", "_collect", "_frame", "_mean_ms", "_samples", "_time_ms", "message", "state")
+    __slots__ = (
+        "_append_counts",
+        "_append_overflow",
+        "_collect",
+        "_frame",
+        "_mean_ms",
+        "_samples",
+        "_time_ms",
+        "message",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state = BlockState.NOT_COMPILED

@@ -81,7 +81,9 @@ def parse_dtype(spec: object) -> np.dtype[Any]:
     except (TypeError, ValueError, SyntaxError):
         dtype = None
     if dtype is None or dtype.hasobject or not (dtype.names or dtype in _C_NAMES):
-        raise DescriptionError(f"{spec!r} is not an element type; choose one of {', '.join(_SCALARS)}, or a structured dtype")
+        raise DescriptionError(
+            f"{spec!r} is not an element type; choose one of {', '.join(_SCALARS)}, or a structured dtype"
+        )
     return dtype
 
 

@@ -34,10 +34,14 @@ def bind_arguments(
             near = get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise DescriptionError(f"{subject} has no argument {name!r}; it takes {', '.join(names)}{hint}")
-    given = {argument.name: argument.default for argument in signature.arguments if argument.default is not None} | dict(given)
+    given = {
+        argument.name: argument.default for argument in signature.arguments if argument.default is not None
+    } | dict(given)
     missing = [name for name in names if name not in given]
     if missing:
-        raise DescriptionError(f"{subject}: nothing is bound to {', '.join(missing)}; it takes {', '.join(map(_spell, signature.arguments))}")
+        raise DescriptionError(
+            f"{subject}: nothing is bound to {', '.join(missing)}; it takes {', '.join(map(_spell, signature.arguments))}"
+        )
     for argument in signature.arguments:
         _check(f"{subject}: argument {argument.name}", argument, given[argument.name], check_operand)
     return tuple((argument, given[argument.name]) for argument in signature.arguments)
@@ -46,15 +50,21 @@ def bind_arguments(
 def _check(subject: str, argument: KernelArgument, bound: Any, check_operand: CheckOperand) -> None:
     if isinstance(bound, (Port, Tensor)):
         if argument.kind is ArgumentKind.VALUE:
-            raise DescriptionError(f"{subject} is a {argument.ctype} by value; {bound.path} is a tensor. It takes {_KINDS[argument.kind]}")
+            raise DescriptionError(
+                f"{subject} is a {argument.ctype} by value; {bound.path} is a tensor. It takes {_KINDS[argument.kind]}"
+            )
         check_operand(subject, bound, argument.kind is ArgumentKind.OUTPUT)
         _check_tensor_type(subject, argument, bound)
     elif isinstance(bound, Parameter):
         if argument.kind is ArgumentKind.OUTPUT:
-            raise DescriptionError(f"{subject} is written by the kernel; {bound.path} is a parameter. It takes {_KINDS[argument.kind]}")
+            raise DescriptionError(
+                f"{subject} is written by the kernel; {bound.path} is a parameter. It takes {_KINDS[argument.kind]}"
+            )
         _check_parameter_type(subject, argument, bound)
     elif argument.kind is not ArgumentKind.VALUE:
-        raise DescriptionError(f"{subject} is a pointer ({_spell(argument)}); it takes {_KINDS[argument.kind]}, not {bound!r}")
+        raise DescriptionError(
+            f"{subject} is a pointer ({_spell(argument)}); it takes {_KINDS[argument.kind]}, not {bound!r}"
+        )
     elif not isinstance(bound, (int, float, str, Size, np.generic)):
         raise DescriptionError(f"{subject} takes {_KINDS[argument.kind]}, not {bound!r}")
     else:
@@ -79,7 +89,9 @@ def _check_tensor_type(subject: str, argument: KernelArgument, bound: Port | Ten
             f"{subject} is a {argument.ctype}*; {bound.path} has the open type {bound.dtype}. Declare it {show(wanted)}, or use {bound.dtype} in the kernel"
         )
     if bound.dtype != wanted and bound.dtype.names is None:
-        raise DescriptionError(f"{subject} is a {argument.ctype}* ({show(wanted)}); {bound.path} is {show(bound.dtype)}")
+        raise DescriptionError(
+            f"{subject} is a {argument.ctype}* ({show(wanted)}); {bound.path} is {show(bound.dtype)}"
+        )
 
 
 def _check_parameter_type(subject: str, argument: KernelArgument, bound: Parameter[Any]) -> None:
@@ -104,7 +116,9 @@ def element_type(ctype: str) -> np.dtype[Any] | None:
 def ctype_of(bound: Any) -> str:
     """The C++ type that suits what is bound, for kernels that are written from an expression."""
     if isinstance(bound, Parameter):
-        return next((name for name, kind in VECTOR_TYPES.items() if kind == (bound.dtype, bound.width)), None) or c_type(bound.dtype)
+        return next(
+            (name for name, kind in VECTOR_TYPES.items() if kind == (bound.dtype, bound.width)), None
+        ) or c_type(bound.dtype)
     if isinstance(bound, (Port, Tensor)):
         return bound.dtype if isinstance(bound.dtype, str) else c_type(bound.dtype)
     if isinstance(bound, np.generic):
@@ -114,7 +128,9 @@ def ctype_of(bound: Any) -> str:
 
 def is_scalar_operand(bound: Any) -> bool:
     """Whether a tensor has one element by its very description, and so applies to every element."""
-    return isinstance(bound, (Port, Tensor)) and all(type(length) is int and length == 1 for length in tuple(bound.shape))
+    return isinstance(bound, (Port, Tensor)) and all(
+        type(length) is int and length == 1 for length in tuple(bound.shape)
+    )
 
 
 def _spell(argument: KernelArgument) -> str:

@@ -89,7 +89,9 @@ def _svg(graph: nx.DiGraph) -> str:
         '<defs><marker id="arrow" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
         '<path d="M0,0 L7,3 L0,6 z" fill="#555"/></marker></defs>',
     ]
-    parts += [_svg_edge(places[source], places[target], data["label"]) for source, target, data in graph.edges(data=True)]
+    parts += [
+        _svg_edge(places[source], places[target], data["label"]) for source, target, data in graph.edges(data=True)
+    ]
     parts += [_svg_node(places[node], _label(graph, node)) for node in graph]
     return "\n".join([*parts, "</svg>"])
 
@@ -134,4 +136,8 @@ def _label(graph: nx.DiGraph, node: str) -> str:
     data = graph.nodes[node]
     time = data.get("time_ms")
     state = data.get("state", "ok")
-    return f"{node} ({data['kind']})" + (f" {time:.3f} ms" if time else "") + ("" if state in ("ok", "not_compiled") else f" [{state}]")
+    return (
+        f"{node} ({data['kind']})"
+        + (f" {time:.3f} ms" if time else "")
+        + ("" if state in ("ok", "not_compiled") else f" [{state}]")
+    )

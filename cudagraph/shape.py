@@ -134,7 +134,9 @@ class PortDim(Size):
     def evaluate(self, scope: Scope) -> int:
         shape = scope.shape(self.port)
         if not -len(shape) <= self.axis < len(shape):
-            raise ShapeError(f"{self} does not exist: {self.port} has {len(shape)} dimensions here: {show_shape(shape)}")
+            raise ShapeError(
+                f"{self} does not exist: {self.port} has {len(shape)} dimensions here: {show_shape(shape)}"
+            )
         return shape[self.axis]
 
     def __str__(self) -> str:
@@ -231,7 +233,9 @@ class Shape(tuple[DimSpec, ...]):
             tail = len(spec) - leading - 1
             ends = [end for end in (index.start, index.stop) if end is not None]
             if index.step not in (None, 1) or not all(-tail <= end <= leading for end in ends):
-                raise ShapeError(f"{self.port} has any number of leading dimensions, so a slice may not cut through its `...`")
+                raise ShapeError(
+                    f"{self.port} has any number of leading dimensions, so a slice may not cut through its `...`"
+                )
         return spec[index]
 
 
@@ -248,7 +252,9 @@ def check_shape(spec: Iterable[DimSpec] | SupportsIndex | Size, subject: str) ->
                 f"{subject}: {item!r} is not a dimension; use an int, a name such as 'batch', ... or an expression such as x.size"
             )
         if isinstance(item, str) and not item.isidentifier():
-            raise DescriptionError(f"{subject}: {item!r} is not the name of a dimension; use letters, digits and underscores")
+            raise DescriptionError(
+                f"{subject}: {item!r} is not the name of a dimension; use letters, digits and underscores"
+            )
         if isinstance(item, int) and item < 0:
             raise DescriptionError(f"{subject}: a dimension cannot be negative, but the shape is {show_shape(items)}")
     if sum(item is ... for item in items) > 1:

@@ -53,7 +53,9 @@ def load_tensors(
         tuple(sorted(mismatched)),
     )
     if strict and not report.complete:
-        raise DescriptionError(f"{subject} did not load the arrays ({report}); nothing was changed. Pass strict=False to load what fits")
+        raise DescriptionError(
+            f"{subject} did not load the arrays ({report}); nothing was changed. Pass strict=False to load what fits"
+        )
     for name, value in fitting.items():
         targets[name].assign(value)
     return report

@@ -26,7 +26,9 @@ def initial(init: Any, shape: tuple[int, ...], dtype: np.dtype[Any], subject: st
         return np.zeros(shape, dtype)
     array = np.asarray(values)
     if array.shape != shape and array.ndim:
-        raise ShapeError(f"{subject} has the shape {show_shape(shape)}; its initial value has {show_shape(array.shape)}")
+        raise ShapeError(
+            f"{subject} has the shape {show_shape(shape)}; its initial value has {show_shape(array.shape)}"
+        )
     return np.ascontiguousarray(np.broadcast_to(array, shape).astype(dtype))
 
 
@@ -180,9 +182,13 @@ def _fitting(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], path: str
     except (TypeError, ValueError, RuntimeError) as error:
         raise DescriptionError(f"{path} takes an array, which {type(value).__name__} is not: {error}") from None
     if array.shape != shape:
-        raise ShapeError(f"{path} has the shape {show_shape(shape)}; it cannot take an array of {show_shape(array.shape)}")
+        raise ShapeError(
+            f"{path} has the shape {show_shape(shape)}; it cannot take an array of {show_shape(array.shape)}"
+        )
     if not _convertible(array, dtype):
-        raise DescriptionError(f"{path} holds {show(dtype)}; converting {show(array.dtype)} would lose values: convert it yourself")
+        raise DescriptionError(
+            f"{path} holds {show(dtype)}; converting {show(array.dtype)} would lose values: convert it yourself"
+        )
     with np.errstate(over="ignore"):  # a float too large for the type becomes infinite, as in C
         copy = np.array(array, dtype, order="C", copy=True)
     copy.flags.writeable = False

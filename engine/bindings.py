@@ -125,4 +125,6 @@ def _as_numpy(port: Port, array: object) -> np.ndarray:
     try:
         return np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise DescriptionError(f"{port.path} takes an array (NumPy, DLPack or __cuda_array_interface__), not {type(array).__name__}: {error}") from None
+        raise DescriptionError(
+            f"{port.path} takes an array (NumPy, DLPack or __cuda_array_interface__), not {type(array).__name__}: {error}"
+        ) from None

@@ -87,7 +87,9 @@ class Running:
 
     def upload_contents(self, tensor: Tensor, explanation: Explanation) -> None:
         """A weight or a state was assigned new contents."""
-        contents = tensor.take_pending() if isinstance(tensor, State) else tensor.value if isinstance(tensor, Weight) else None
+        contents = (
+            tensor.take_pending() if isinstance(tensor, State) else tensor.value if isinstance(tensor, Weight) else None
+        )
         index = self.plan.ports.get(tensor)
         if contents is None or index is None:
             return
@@ -306,5 +308,6 @@ def _uses(running: Running, node: LibraryNode, option: Option) -> bool:
 
 def _options(running: Running, node: LibraryNode) -> dict[str, object]:
     return {
-        name: value.value if isinstance(value, Option) else value for name, value in _call(running, node).options.items()
+        name: value.value if isinstance(value, Option) else value
+        for name, value in _call(running, node).options.items()
     }

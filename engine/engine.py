@@ -109,7 +109,9 @@ class CudaEngine:
         """Feed an output into an input. Shapes and dtypes are checked at the next `update()`."""
         with self._lock:
             if destination in self._bindings:
-                raise DescriptionError(f"{destination.path} has an array bound to it; engine.unbind({destination.path}) first")
+                raise DescriptionError(
+                    f"{destination.path} has an array bound to it; engine.unbind({destination.path}) first"
+                )
             self.context.connect(source, destination)
 
     def disconnect(self, source: Port, destination: Port) -> None:
@@ -230,7 +232,9 @@ class CudaEngine:
     def __enter__(self) -> CudaEngine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # Telling
@@ -442,10 +446,14 @@ class CudaEngine:
             raise DescriptionError(f"an array is bound to a port, not to {port!r}")
         self.context.check_mine(port.block.root)
         if port.direction is not Direction.INPUT:
-            raise DescriptionError(f"{port.path} is an output; arrays are bound to inputs. Read it with engine.read({port.path})")
+            raise DescriptionError(
+                f"{port.path} is an output; arrays are bound to inputs. Read it with engine.read({port.path})"
+            )
         fed = self.context.wires.get(port)
         if fed is not None:
-            raise DescriptionError(f"{port.path} is fed by {fed.path}; engine.disconnect({fed.path}, {port.path}) first")
+            raise DescriptionError(
+                f"{port.path} is fed by {fed.path}; engine.disconnect({fed.path}, {port.path}) first"
+            )
 
 
 def _restore(sources: dict[tuple[Block, int], KernelSource]) -> None:

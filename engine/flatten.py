@@ -56,7 +56,9 @@ def _origin(operand: Operand, wires: Mapping[Operand, Operand]) -> Operand:
     seen: set[Operand] = set()
     while operand in wires:
         if operand in seen:
-            raise DescriptionError(f"{operand.path} is fed by itself through wires alone; some block has to make its data")
+            raise DescriptionError(
+                f"{operand.path} is fed by itself through wires alone; some block has to make its data"
+            )
         seen.add(operand)
         operand = wires[operand]
     return operand

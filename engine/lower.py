@@ -70,7 +70,9 @@ def _shown(flat: FlatContext, context: Context, everything: bool) -> list[Operan
     wired = set(context.wires.values())
     ports = [port for block in context.blocks.values() for port in block.outputs if port not in wired]
     if everything:
-        ports = [port for block in flat.blocks for port in block.description.ports if port.direction is Direction.OUTPUT]
+        ports = [
+            port for block in flat.blocks for port in block.description.ports if port.direction is Direction.OUTPUT
+        ]
     return [flat.source(port) for port in (*context.kept, *ports)]
 
 
@@ -214,7 +216,9 @@ class _Lowering:
     def _check_bytes(operand: Operand, shape: tuple[int, ...], dtype: np.dtype[Any], base: Buffer) -> None:
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes != base.nbytes:
-            raise ShapeError(f"{operand.path} takes over the memory of {base.name}, but needs {nbytes} bytes instead of {base.nbytes}")
+            raise ShapeError(
+                f"{operand.path} takes over the memory of {base.name}, but needs {nbytes} bytes instead of {base.nbytes}"
+            )
 
     def _name(self, operand: Operand) -> str:
         return f"{self._flat.paths[operand.block]}.{operand.name}"
@@ -233,7 +237,16 @@ class _Lowering:
         if step.block is None:
             root = self._buffers[self._index[self._graph.appends[0].count]].base
             nbytes = self._buffers[root].nbytes
-            return FillNode(index=index, name="reset counters", block="", writes=(root,), after=after, target=root, value=0, nbytes=nbytes)
+            return FillNode(
+                index=index,
+                name="reset counters",
+                block="",
+                writes=(root,),
+                after=after,
+                target=root,
+                value=0,
+                nbytes=nbytes,
+            )
         path = self._flat.paths[step.block]
         work = step.work
         assert work is not None
@@ -276,6 +289,7 @@ class _Lowering:
         ]
         if pointed:
             common["reads"] = tuple(dict.fromkeys((*common["reads"], *pointed)))
+        self._check_alike(kernel, common["name"])
         return KernelNode(
             **common,
             program=self._program(source, define, _records(named, common["name"])),
@@ -284,6 +298,15 @@ class _Lowering:
             shared=_checked_shared(scope.size(kernel.shared), common["name"]),
             arguments=arguments,
         )
+
+    def _check_alike(self, kernel: Kernel, subject: str) -> None:
+        buffers = [self._buffers[self._buffer(self._flat.source(operand))] for operand in kernel.alike]
+        for buffer in buffers[1:]:
+            if math.prod(buffer.shape) != math.prod(buffers[0].shape):
+                raise ShapeError(
+                    f"{subject} works element by element, but {buffer.name} is {show_shape(buffer.shape)} "
+                    f"and {buffers[0].name} is {show_shape(buffers[0].shape)}"
+                )
 
     def _element_type(self, bound: Any) -> np.dtype[Any] | None:
         if isinstance(bound, Parameter):
@@ -307,10 +330,14 @@ class _Lowering:
             return Hot(self._slot(bound, use))
         dtype = C_TYPES.get(define.get(argument.ctype, argument.ctype))
         if dtype is None:
-            raise DescriptionError(f"{subject}: argument {argument.name} is a {argument.ctype}; bind a parameter of that type, not {bound!r}")
+            raise DescriptionError(
+                f"{subject}: argument {argument.name} is a {argument.ctype}; bind a parameter of that type, not {bound!r}"
+            )
         value: Any = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
         if dtype in _LIMITS and not _LIMITS[dtype][0] <= value <= _LIMITS[dtype][1]:
-            raise ShapeError(f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; use long long in the kernel")
+            raise ShapeError(
+                f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; use long long in the kernel"
+            )
         return Constant(pack_scalar(value, dtype))
 
     def _program(self, source: KernelSource, define: Define, records: Mapping[str, np.dtype[Any]]) -> int:
@@ -323,7 +350,10 @@ class _Lowering:
 
     def _library(self, step: Step, common: dict[str, Any]) -> Node:
         call: LibraryCall = step.work  # type: ignore[assignment]
-        operands = {name: self._buffer(self._flat.source(bound)) for name, bound in (*call.inputs.items(), *call.outputs.items())}
+        operands = {
+            name: self._buffer(self._flat.source(bound))
+            for name, bound in (*call.inputs.items(), *call.outputs.items())
+        }
         dtype = self._buffers[operands[next(iter(call.outputs))]].dtype
         kind = np.dtype(np.float64 if dtype == np.float64 else np.float32)
         for name, value in call.scalars.items():
@@ -331,7 +361,9 @@ class _Lowering:
                 raise DescriptionError(
                     f"{common['name']}: {name} is a {kind.name} here; the parameter {value.path} is a {value.type_name}"
                 )
-            operands[name] = self._parameters.scalar(value, kind, common["name"] + f".{name}", self._buffers, self._flat.paths)
+            operands[name] = self._parameters.scalar(
+                value, kind, common["name"] + f".{name}", self._buffers, self._flat.paths
+            )
         options = {name: value.value if isinstance(value, Option) else value for name, value in call.options.items()}
         return LibraryNode(**common, operation=call.operation, operands=operands, options=options)
 
@@ -344,7 +376,9 @@ class _Lowering:
     def _copy(self, step: Step, common: dict[str, Any]) -> Node:
         source, target = self._buffers[common["reads"][0]], self._buffers[common["writes"][0]]
         if source.nbytes != target.nbytes:
-            raise ShapeError(f"{common['name']}: {source.name} has {source.nbytes} bytes, {target.name} has {target.nbytes}")
+            raise ShapeError(
+                f"{common['name']}: {source.name} has {source.nbytes} bytes, {target.name} has {target.nbytes}"
+            )
         return CopyNode(**common, source=source.index, target=target.index, nbytes=source.nbytes)
 
     def _fill(self, step: Step, common: dict[str, Any]) -> Node:
@@ -393,7 +427,9 @@ def _define(kernel: Kernel, named: _Named, scope: BlockScope, subject: str) -> D
     define: dict[str, str] = {}
     for name, value in kernel.define:
         chosen = value.value if isinstance(value, Option) else value
-        define[name] = chosen if isinstance(chosen, str) else str(int(chosen) if isinstance(chosen, bool) else scope.size(chosen))
+        define[name] = (
+            chosen if isinstance(chosen, str) else str(int(chosen) if isinstance(chosen, bool) else scope.size(chosen))
+        )
     for argument, dtype in named:
         if dtype is None or dtype.names is not None or argument.ctype in VECTOR_TYPES:
             continue
@@ -425,7 +461,9 @@ def _grid(kernel: Kernel, scope: BlockScope, threads: tuple[int, ...], subject: 
         # Never an empty launch: with no elements, one block finds nothing to do.
         grid = (max(1, -(-scope.size(kernel.elements) // per_block)), 1, 1)
     if min(grid) < 1 or grid[0] > 2**31 - 1 or max(grid[1:]) > 65535:
-        raise ShapeError(f"{subject}: a grid of {grid} blocks cannot be launched (1 to 2147483647 in x, 1 to 65535 in y and z)")
+        raise ShapeError(
+            f"{subject}: a grid of {grid} blocks cannot be launched (1 to 2147483647 in x, 1 to 65535 in y and z)"
+        )
     return grid  # type: ignore[return-value]
 
 

@@ -36,7 +36,12 @@ class ParameterBlock:
         return self._buffer_at(offset, f"{paths[parameter.block]}.{parameter.name}", shape, parameter.dtype, buffers)
 
     def scalar(
-        self, value: Parameter[Any] | float, dtype: np.dtype[Any], name: str, buffers: list[Buffer], paths: Mapping[Block, str]
+        self,
+        value: Parameter[Any] | float,
+        dtype: np.dtype[Any],
+        name: str,
+        buffers: list[Buffer],
+        paths: Mapping[Block, str],
     ) -> int:
         """The buffer of a library call's scalar: a parameter's place, or that of a literal."""
         if isinstance(value, Parameter):
@@ -64,7 +69,9 @@ class ParameterBlock:
         self._bytes += data.ljust(-(-len(data) // _ALIGNMENT) * _ALIGNMENT, b"\0")
         return offset
 
-    def _buffer_at(self, offset: int, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], buffers: list[Buffer]) -> int:
+    def _buffer_at(
+        self, offset: int, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], buffers: list[Buffer]
+    ) -> int:
         if self._root is None:
             self._root = len(buffers)
             buffers.append(Buffer(self._root, _ROOT_NAME, (0,), np.dtype(np.uint8), Place.PARAMETERS, self._root))

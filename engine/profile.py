@@ -58,7 +58,9 @@ class Profile:
         try:
             self.level = ProfileLevel(level)
         except ValueError:
-            raise DescriptionError(f"there is no profile level {level!r}; choose one of {', '.join(ProfileLevel)}") from None
+            raise DescriptionError(
+                f"there is no profile level {level!r}; choose one of {', '.join(ProfileLevel)}"
+            ) from None
         self.frames.clear()
 
     def reset(self, running: Running) -> None:
@@ -102,5 +104,7 @@ class Profile:
 
         measured = [record for record in self.frames if record.node_times is not None]
         if not measured:
-            raise DescriptionError("no frame was measured per kernel yet: engine.profile = 'kernel', then update() a few times")
+            raise DescriptionError(
+                "no frame was measured per kernel yet: engine.profile = 'kernel', then update() a few times"
+            )
         write_frames(path, measured, plan, device.description)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from .build import Running
 
 
-def report(context: Context, running: Running | None, device: Device, profile: Profile, frame: int, width: int = 110) -> str:
+def report(
+    context: Context, running: Running | None, device: Device, profile: Profile, frame: int, width: int = 110
+) -> str:
     """A table of all blocks, and a line each on the graph, memory and time."""
     out = io.StringIO()
     console = Console(file=out, width=width, no_color=True, highlight=False)
@@ -40,7 +42,15 @@ def block_table(context: Context) -> Table:
         debug = block.debug
         name = "  " * block.path.count("/") + block.name
         state = debug.state.value
-        table.add_row(name, type(block).__name__, state, _ms(debug.time_ms), _ms(debug.mean_time_ms), _counts(block), debug.message)
+        table.add_row(
+            name,
+            type(block).__name__,
+            state,
+            _ms(debug.time_ms),
+            _ms(debug.mean_time_ms),
+            _counts(block),
+            debug.message,
+        )
     return table
 
 
@@ -52,7 +62,9 @@ def summary(running: Running | None, device: Device, profile: Profile, frame: in
     plan, storage, layout = running.plan, running.storage, running.layout
     lines.append(f"graph     {len(plan.nodes)} nodes, {len(plan.programs)} kernels, frame {frame}")
     saved = layout.without_reuse_nbytes - layout.arena_nbytes
-    lines.append(f"memory    arena {_size(layout.arena_nbytes)} (reuse saves {_size(saved)}), outside {_size(storage.persistent_nbytes)}")
+    lines.append(
+        f"memory    arena {_size(layout.arena_nbytes)} (reuse saves {_size(saved)}), outside {_size(storage.persistent_nbytes)}"
+    )
     mean = profile.mean_frame_ms()
     measured = f"mean {mean:.3f} ms on the device" if mean is not None else "not measured: engine.profile = 'frame'"
     lines.append(f"frame     {measured} (profile {profile.level})")

@@ -170,4 +170,3 @@ def first_contents(buffer: Buffer, plan: Plan) -> np.ndarray | None:
     if buffer.place is Place.PARAMETERS:
         return np.frombuffer(plan.parameter_image, np.uint8)
     return None
-

@@ -45,7 +45,14 @@ class Scale(cg.Block):
             self.x = b.input("x", (...,))
             self.factor = b.parameter("factor", factor)
             self.y = b.output("y", self.x.shape)
-            b.kernel(cg.CudaSource(SCALE, name="scale.cu"), elements=self.y.size, x=self.x, y=self.y, factor=self.factor, n=self.y.size)
+            b.kernel(
+                cg.CudaSource(SCALE, name="scale.cu"),
+                elements=self.y.size,
+                x=self.x,
+                y=self.y,
+                factor=self.factor,
+                n=self.y.size,
+            )
 
     @staticmethod
     def reference(x: np.ndarray, *, factor: float) -> np.ndarray:
@@ -65,7 +72,14 @@ class Shift(cg.Block):
                 long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
                 if (i < n) y[i] = x[i] + *offset;
             }"""
-            b.kernel(cg.CudaSource(text, name="shift.cu"), elements=self.y.size, x=self.x, offset=self.offset, y=self.y, n=self.y.size)
+            b.kernel(
+                cg.CudaSource(text, name="shift.cu"),
+                elements=self.y.size,
+                x=self.x,
+                offset=self.offset,
+                y=self.y,
+                n=self.y.size,
+            )
 
 
 class Add(cg.Block):
@@ -109,7 +123,14 @@ class Accumulate(cg.Block):
             self.x = b.input("x", ("n",))
             self.total = b.state("total", ("n",), "float32", init)
             self.y = b.output("y", ("n",))
-            b.kernel(cg.CudaSource(ACCUMULATE, name="accumulate.cu"), elements=self.y.size, x=self.x, total=self.total, y=self.y, n="n")
+            b.kernel(
+                cg.CudaSource(ACCUMULATE, name="accumulate.cu"),
+                elements=self.y.size,
+                x=self.x,
+                total=self.total,
+                y=self.y,
+                n="n",
+            )
 
 
 class Filter(cg.Block):

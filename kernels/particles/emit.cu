@@ -2,9 +2,9 @@
 //
 // Layout: previous and particles have room for `capacity` particles; counters are device values. `before` and `now` hold
 //         the frame number and the part of a particle that is still owed, from frame to frame.
-// Idea:   thread i carries over particle i if it is still alive, then makes new particle i; both reserve their place
-//         with one atomic. Every thread works out the number of new particles itself, from `before`, so
-//         the host has nothing to do per frame. Random numbers depend on (seed, i, frame) only, never on the order.
+// Idea:   thread i carries over particle i if it is still alive, then makes new particle i. Every thread works out the
+//         number of new particles itself, from `before`, so the host has nothing to do per frame. Random numbers depend
+//         on (seed, i, frame) only, so the same particles are made in any order of threads.
 // Floor:  64 bytes per survivor (read and written), 32 per new particle.
 
 #include "append.cuh"

@@ -27,7 +27,7 @@ def test_counters_start_each_frame_at_zero(engine: cg.CudaEngine) -> None:
     for threshold in (0.0, 0.9, -2.0):
         keep.threshold.value = threshold
         engine.update(sync=True)
-        assert keep.debug.append_counts["kept"] == (X > threshold).sum()
+        assert keep.debug.append_counts["kept"] == (threshold < X).sum()
 
 
 def test_overflow_writes_nothing_out_of_bounds_and_says_so(engine: cg.CudaEngine) -> None:
@@ -60,5 +60,5 @@ def test_many_append_ports_share_one_reset(engine: cg.CudaEngine) -> None:
     for block in filters:
         engine.bind(block.x, X)
     engine.update(sync=True)
-    assert [block.debug.append_counts["kept"] for block in filters] == [(X > t).sum() for t in (-0.5, 0.0, 0.5)]
+    assert [block.debug.append_counts["kept"] for block in filters] == [(t < X).sum() for t in (-0.5, 0.0, 0.5)]
     assert sum(type(node).__name__ == "FillNode" for node in engine.plan.nodes) == 1

@@ -84,7 +84,9 @@ def test_trace_opens_in_perfetto(engine: cg.CudaEngine, tmp_path: Path) -> None:
         engine.update(sync=True)
     engine.trace(tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    assert {"frame 1", "frame 2", "frame 3", "scale", "shift"} <= {event["name"] for event in events if event["ph"] == "X"}
+    assert {"frame 1", "frame 2", "frame 3", "scale", "shift"} <= {
+        event["name"] for event in events if event["ph"] == "X"
+    }
     tracks = {event["args"]["name"] for event in events if event["name"] == "thread_name"}
     assert {"chain/scale", "chain/shift", "shift"} <= tracks
 

@@ -10,11 +10,22 @@ import toy_blocks as toy
 from devices_under_test import open_device
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import cudagraph as cg
 
-SOURCES = (toy.SCALE, toy.SCALE.replace("factor * x[i]", "factor * x[i] + 1.0f"), toy.SCALE.replace("factor * x[i]", "-x[i]"))
+SOURCES = (
+    toy.SCALE,
+    toy.SCALE.replace("factor * x[i]", "factor * x[i] + 1.0f"),
+    toy.SCALE.replace("factor * x[i]", "-x[i]"),
+)
 BROKEN = toy.SCALE.replace("factor * x[i]", "no_such_name")
 FACTORS = st.sampled_from([0.5, 1.0, -2.0, 3.0])
 LENGTHS = st.sampled_from([1, 7, 64])
@@ -184,6 +195,10 @@ def test_any_sequence_of_edits_equals_a_fresh_engine(device: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
         ),
     )
