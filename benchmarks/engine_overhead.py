@@ -10,6 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def chain(length: int, kernel: cg.CudaSource) -> tuple[cg.CudaEngine, list[Scale
     """An engine that ran a chain of blocks once."""
     engine = cg.CudaEngine(RecordingDevice(checking=False))
     blocks = [engine.add(Scale(kernel)) for _ in range(length)]
-    for source, target in zip(blocks, blocks[1:], strict=False):
+    for source, target in pairwise(blocks):
         engine.connect(source.y, target.x)
     engine.bind(blocks[0].x, np.zeros(64, np.float32))
     engine.update()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .dirty import DirtyTracker
 
 _identities = itertools.count(1)
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Port | Parameter[Any] | Option | Tensor)
 
 
 class Block:
@@ -104,8 +104,9 @@ class Block:
 
     @property
     def outputs(self) -> tuple[Port, ...]:
-        """Own and exposed output ports, in order of declaration."""
-        return tuple(port for port in self._surface() if port.direction is Direction.OUTPUT)
+        """Own and exposed output ports, in order of declaration. Delays and views count when they were given a name."""
+        outputs = (port for port in self._surface() if port.direction is Direction.OUTPUT)
+        return tuple(port for port in outputs if not getattr(port, "inner", False))
 
     @property
     def parameters(self) -> dict[str, Parameter[Any]]:
@@ -171,8 +172,9 @@ class Block:
     def replace_source(self, source: object, kernel: str | None = None) -> None:
         """Swap the source of one kernel while the graph runs; the next frame uses it if it compiles.
 
-        `source` is whatever `b.kernel` takes, or a string of CUDA C++. `kernel` names which one, when there are several.
-        Its arguments must be the same. When it does not compile, the old kernel keeps running and `debug` says why.
+        `source` is whatever `b.kernel` takes, or a string of CUDA C++. `kernel` names which one, when there are
+        several. Its arguments must be the same. When it does not compile, the old kernel keeps running and `debug`
+        says why.
         """
         index = self._kernel_index(kernel)
         if isinstance(source, str) and "__global__" in source:
@@ -183,8 +185,8 @@ class Block:
             (a.name, a.kind, a.ctype) for a in old.arguments
         ]:
             raise DescriptionError(
-                f"{self.path}: the new source of {old.entry} takes ({_spell(resolved)}), the block binds ({_spell(self.source_of(index))}); "
-                "keep the arguments, or build a new block"
+                f"{self.path}: the new source of {old.entry} takes ({_spell(resolved)}), "
+                f"the block binds ({_spell(self.source_of(index))}); keep the arguments, or build a new block"
             )
         self.set_source(index, resolved)
 
@@ -247,8 +249,11 @@ def snake_case(name: str) -> str:
 
 
 def source_folders(block: type[Block]) -> tuple[Path, ...]:
-    """Where a block's relative kernel paths are looked up: beside its own file, then in the working directory."""
-    return (*_own_folder(block), Path.cwd())
+    """Where a block's kernel paths are looked up before the kernel library: beside its file, in the working directory.
+
+    The library's own blocks mean the library's kernels, whatever else may be lying around.
+    """
+    return () if block.__module__.startswith("cudagraph.") else (*_own_folder(block), Path.cwd())
 
 
 @lru_cache(maxsize=1024)

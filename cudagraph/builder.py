@@ -117,15 +117,23 @@ class BlockBuilder:
         return port
 
     def delay(self, source: Port, init: Any = 0, *, name: str | None = None) -> Port:
-        """The value `source` had at the end of the last frame; `init` (scalar, array, initialiser) before the first."""
+        """The value `source` had at the end of the last frame; `init` (scalar, array, initialiser) before the first.
+
+        With a `name` it is one of the block's outputs.
+        """
         self._check_source("delay", source, Port)
-        return self._add_port(DelayPort(self._block, name or f"{source.name}_before", source, init))
+        label = name or f"{source.name}_before"
+        return self._add_port(DelayPort(self._block, label, source, init, inner=name is None))
 
     def view(self, source: Operand, shape: ShapeLike, *, offset: SizeLike = 0, name: str | None = None) -> Port:
-        """The memory of `source` under another shape, from element `offset` on. Costs no kernel and no copy."""
+        """The memory of `source` under another shape, from element `offset` on. Costs no kernel and no copy.
+
+        With a `name` it is one of the block's outputs.
+        """
         self._check_source("view", source, Operand)
         label = name or f"{source.name}_view"
-        return self._add_port(ViewPort(self._block, label, source, self._shape(shape, label), offset))
+        port = ViewPort(self._block, label, source, self._shape(shape, label), offset, inner=name is None)
+        return self._add_port(port)
 
     def parameter(
         self, name: str, default: V, dtype: object = "float32", *, low: float | None = None, high: float | None = None
@@ -180,8 +188,8 @@ class BlockBuilder:
 
         `kernel`: a name in the kernels folder ("math/vector_add"), a path (.cu, .ptx, .cubin), a `CudaSource`, a
         `CompiledKernel`, or a CuPy, Triton or Numba kernel. Give `elements` for one thread per element, or `grid`.
-        `threads` is CUDA's thread block (default 256, or what the source says), `shared` dynamic shared memory in bytes,
-        `define` macros that specialise the source.
+        `threads` is CUDA's thread block (default 256, or what the source says), `shared` dynamic shared memory in
+        bytes, `define` macros that specialise the source.
         """
         self._launch(kernel, arguments, threads, elements, grid, shared, define or {})
 
@@ -338,10 +346,11 @@ class BlockBuilder:
         return block.outputs[0] if len(block.outputs) == 1 else block.outputs
 
     def expose(self, item: Item, name: str | None = None) -> Item:
-        """Show a child's port or parameter as this block's own, under `name`. Returns it, for `self.y = b.expose(...)`."""
+        """Show a child's port or parameter as this block's own, under `name`. Returns it: `self.y = b.expose(...)`."""
         if item.block.root not in self._children:
             raise DescriptionError(
-                f"{item.path} is not part of a child of {self._block.path}; only a child's ports and parameters can be exposed"
+                f"{item.path} is not part of a child of {self._block.path}; "
+                "only a child's ports and parameters can be exposed"
             )
         self._exposed[self._name(name or item.name)] = item
         return item
@@ -370,7 +379,8 @@ class BlockBuilder:
         for port in self._ports:
             if port.direction is Direction.OUTPUT and port not in made and not self._made_by_itself(port):
                 raise DescriptionError(
-                    f"nothing makes {port.path}: bind it to an output of a kernel or library call, or connect a child's output to it"
+                    f"nothing makes {port.path}: bind it to an output of a kernel or library call, "
+                    "or connect a child's output to it"
                 )
 
     def _made_by_itself(self, port: Port) -> bool:
@@ -442,7 +452,8 @@ class BlockBuilder:
     def _check_written_port(self, subject: str, port: Port) -> None:
         if port.direction is Direction.INPUT:
             raise DescriptionError(
-                f"{subject}: it writes, but {port.path} is an input. Declare an output (with inplace={port.name} to reuse its memory)"
+                f"{subject}: it writes, but {port.path} is an input. "
+                f"Declare an output (with inplace={port.name} to reuse its memory)"
             )
         if port.block is not self._block:
             raise DescriptionError(

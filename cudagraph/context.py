@@ -12,7 +12,7 @@ from .wiring import check_order, check_wire
 
 
 class Context:
-    """Blocks, wires and order, with a `DirtyTracker`. Pure description: it can be edited at any time, running or not."""
+    """Blocks, wires and order, with a `DirtyTracker`. Pure description: editable at any time, running or not."""
 
     def __init__(self) -> None:
         self.tracker = DirtyTracker()

@@ -21,8 +21,9 @@ def dataflow(
 ) -> nx.DiGraph:
     """Blocks as nodes (by name, with `kind`, `state`, `time_ms`), wires as edges.
 
-    `wires` maps destinations to sources. An edge has a `label`, the `ports` at both ends of each of its wires, and whether
-    it is `delayed`. `describe` may add facts, such as the concrete shape and bytes (those of the first wire, bytes of all).
+    `wires` maps destinations to sources. An edge has a `label`, the `ports` at both ends of each of its wires, and
+    whether it is `delayed`. `describe` may add facts, such as the concrete shape and bytes (those of the first wire,
+    bytes of all).
     """
     members = list(blocks)
     graph = nx.DiGraph()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .work import Kernel
-
 if TYPE_CHECKING:
     from .block import Block
     from .option import Option
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DirtyTracker:
-    """Collects changes between two frames. `parameters` are hot; everything else sets `cold`, which takes longer to apply."""
+    """Collects changes between two frames. `parameters` are hot; all else sets `cold`, which takes longer to apply."""
 
     __slots__ = ("bindings", "cold", "contents", "options", "parameters", "sources", "structure")
 
@@ -58,13 +56,9 @@ class DirtyTracker:
         self.bindings[port] = None
 
     def mark_option(self, option: Option) -> None:
-        """An option changed: of library calls, or a macro of kernels, which is as good as new source."""
+        """An option changed: calls are captured anew with it, or kernels compiled anew if it is one of their macros."""
         self.cold = True
         self.options[option] = None
-        block = option.block
-        for position, work in enumerate(block.description.work):
-            if isinstance(work, Kernel) and any(value is option for _, value in work.define):
-                self.mark_source(block, position, block.source_of(position))
 
     def mark_source(self, block: Block, work: int, before: KernelSource) -> None:
         """The source of one of a block's kernels changed; `before` is what it falls back to if the new one fails."""

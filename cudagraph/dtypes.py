@@ -96,7 +96,7 @@ def c_type(dtype: np.dtype[Any]) -> str:
 
 
 def packer(dtype: np.dtype[Any]) -> Callable[[Any], bytes]:
-    """A fast function from a value to the bytes of a scalar dtype. A float too large for the type becomes infinite, as in C."""
+    """A fast function from a value to the bytes of a scalar dtype. Too large a float becomes infinite, as in C."""
 
     def converted(value: Any) -> bytes:
         with np.errstate(over="ignore", invalid="ignore"):

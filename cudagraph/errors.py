@@ -6,7 +6,7 @@ from typing import Any
 
 
 class CudaGraphError(Exception):
-    """Base of every error that this package raises on purpose. `block` is the block it belongs to, where one is known."""
+    """Base of every error this package raises on purpose. `block` is the block it belongs to, where one is known."""
 
     block: Any = None
 

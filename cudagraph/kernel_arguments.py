@@ -27,7 +27,7 @@ _KINDS = {
 def bind_arguments(
     subject: str, signature: Signature, given: Mapping[str, Any], check_operand: CheckOperand
 ) -> tuple[tuple[KernelArgument, Any], ...]:
-    """Pair every kernel argument with what it was given, in the kernel's order; `DescriptionError` if anything is off."""
+    """Pair each kernel argument with what it was given, in kernel order; `DescriptionError` if anything is off."""
     names = [argument.name for argument in signature.arguments]
     for name in given:
         if name not in names:
@@ -40,7 +40,8 @@ def bind_arguments(
     missing = [name for name in names if name not in given]
     if missing:
         raise DescriptionError(
-            f"{subject}: nothing is bound to {', '.join(missing)}; it takes {', '.join(map(_spell, signature.arguments))}"
+            f"{subject}: nothing is bound to {', '.join(missing)}; "
+            f"it takes {', '.join(map(_spell, signature.arguments))}"
         )
     for argument in signature.arguments:
         _check(f"{subject}: argument {argument.name}", argument, given[argument.name], check_operand)
@@ -86,7 +87,8 @@ def _check_tensor_type(subject: str, argument: KernelArgument, bound: Port | Ten
         return
     if isinstance(bound.dtype, str):
         raise DescriptionError(
-            f"{subject} is a {argument.ctype}*; {bound.path} has the open type {bound.dtype}. Declare it {show(wanted)}, or use {bound.dtype} in the kernel"
+            f"{subject} is a {argument.ctype}*; {bound.path} has the open type {bound.dtype}. "
+            f"Declare it {show(wanted)}, or use {bound.dtype} in the kernel"
         )
     if bound.dtype != wanted and bound.dtype.names is None:
         raise DescriptionError(
@@ -98,7 +100,8 @@ def _check_parameter_type(subject: str, argument: KernelArgument, bound: Paramet
     wanted = VECTOR_TYPES.get(argument.ctype) or (C_TYPES.get(argument.ctype, bound.dtype), 1)
     if wanted != (bound.dtype, bound.width):
         raise DescriptionError(
-            f"{subject} is a {argument.ctype}; the parameter {bound.path} is a {bound.type_name}. Declare it {_parameter_type(argument.ctype)!r}"
+            f"{subject} is a {argument.ctype}; the parameter {bound.path} is a {bound.type_name}. "
+            f"Declare it {_parameter_type(argument.ctype)!r}"
         )
 
 

@@ -26,7 +26,8 @@ class Parameter(Generic[V]):
     """
 
     __slots__ = (
-        "_callbacks", "_convert", "_pack", "_tracker", "_value", "block", "dtype", "high", "low", "mirror", "name", "slot", "type_name", "width",
+        "_callbacks", "_convert", "_pack", "_tracker", "_value",
+        "block", "dtype", "high", "low", "mirror", "name", "slot", "type_name", "width",
     )  # fmt: skip
 
     def __init__(

@@ -98,7 +98,8 @@ def _live(port: Port) -> LivePorts:
 class AppendPort(Port):
     """An output that kernels append to: `capacity` elements and a device counter, exposed as the port `count`.
 
-    The counter starts each frame at 0. It counts every attempt, so it may end above `capacity`: then elements were lost.
+    The counter starts each frame at 0. It counts every attempt, so it may end above `capacity`: then elements
+    were lost.
     """
 
     __slots__ = ("capacity", "count")
@@ -112,20 +113,30 @@ class AppendPort(Port):
 class DelayPort(Port):
     """Last frame's value of another port; `init` before the first frame. It breaks cycles."""
 
-    __slots__ = ("init", "source")
+    __slots__ = ("init", "inner", "source")
 
-    def __init__(self, block: Block, name: str, source: Port, init: Any) -> None:
+    def __init__(self, block: Block, name: str, source: Port, init: Any, inner: bool = False) -> None:
         super().__init__(block, name, Direction.OUTPUT, tuple(source.shape), source.dtype)
         self.source = source
         self.init = init
+        self.inner = inner  # for the block's own use: not one of its outputs
 
 
 class ViewPort(Port):
     """The memory of a port or tensor under another shape, starting `offset` elements later. No kernel, no copy."""
 
-    __slots__ = ("offset", "source")
+    __slots__ = ("inner", "offset", "source")
 
-    def __init__(self, block: Block, name: str, source: Port | Tensor, shape: tuple[DimSpec, ...], offset: Any) -> None:
+    def __init__(
+        self,
+        block: Block,
+        name: str,
+        source: Port | Tensor,
+        shape: tuple[DimSpec, ...],
+        offset: Any,
+        inner: bool = False,
+    ) -> None:
         super().__init__(block, name, Direction.OUTPUT, shape, source.dtype)
         self.source = source
         self.offset = offset
+        self.inner = inner  # for the block's own use: not one of its outputs

@@ -85,7 +85,8 @@ def _svg(graph: nx.DiGraph) -> str:
     width = max((x for x, _ in places.values()), default=0) + _WIDTH + 20
     height = max((y for _, y in places.values()), default=0) + _HEIGHT + 20
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        'font-family="sans-serif" font-size="12">',
         '<defs><marker id="arrow" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
         '<path d="M0,0 L7,3 L0,6 z" fill="#555"/></marker></defs>',
     ]
@@ -110,7 +111,8 @@ def _svg_edge(source: tuple[int, int], target: tuple[int, int], label: str) -> s
     bend = _GAP_X // 2
     dashed = "" if label else ' stroke-dasharray="4"'
     return (
-        f'<path d="M{x1},{y1} C{x1 + bend},{y1} {x2 - bend},{y2} {x2},{y2}" fill="none" stroke="#555"{dashed} marker-end="url(#arrow)"/>'
+        f'<path d="M{x1},{y1} C{x1 + bend},{y1} {x2 - bend},{y2} {x2},{y2}" fill="none" '
+        f'stroke="#555"{dashed} marker-end="url(#arrow)"/>'
         f'<text x="{(x1 + x2) // 2}" y="{(y1 + y2) // 2 - 4}" text-anchor="middle" fill="#555">{escape(label)}</text>'
     )
 

@@ -99,6 +99,7 @@ class Arithmetic(Size):
     right: int | Size
 
     def evaluate(self, scope: Scope) -> int:
+        """The operation on the values of both sides; `ShapeError` when it divides by zero."""
         left, right = evaluate_size(self.left, scope), evaluate_size(self.right, scope)
         try:
             return _OPERATIONS[self.operation](left, right)
@@ -118,6 +119,7 @@ class Dim(Size):
     name: str
 
     def evaluate(self, scope: Scope) -> int:
+        """The length of the dimension of this name."""
         return scope.dim(self.name)
 
     def __str__(self) -> str:
@@ -132,6 +134,7 @@ class PortDim(Size):
     axis: int
 
     def evaluate(self, scope: Scope) -> int:
+        """The length of the port's dimension; `ShapeError` when it has no such axis."""
         shape = scope.shape(self.port)
         if not -len(shape) <= self.axis < len(shape):
             raise ShapeError(
@@ -151,6 +154,7 @@ class PortCount(Size):
     what: str
 
     def evaluate(self, scope: Scope) -> int:
+        """The product of the port's dimensions that count."""
         shape = scope.shape(self.port)
         total = 1
         for length in shape if self.what == "size" else shape[:-1]:
@@ -206,6 +210,7 @@ class Shape(tuple[DimSpec, ...]):
     port: Port
 
     def __new__(cls, spec: Iterable[DimSpec], port: Port) -> Shape:
+        """The dimensions `spec` of `port`, as they were written."""
         shape = super().__new__(cls, spec)
         shape.port = port
         return shape
@@ -249,7 +254,8 @@ def check_shape(spec: Iterable[DimSpec] | SupportsIndex | Size, subject: str) ->
     for item in items:
         if isinstance(item, bool) or not isinstance(item, (int, str, EllipsisType, Size)):
             raise DescriptionError(
-                f"{subject}: {item!r} is not a dimension; use an int, a name such as 'batch', ... or an expression such as x.size"
+                f"{subject}: {item!r} is not a dimension; "
+                "use an int, a name such as 'batch', ... or an expression such as x.size"
             )
         if isinstance(item, str) and not item.isidentifier():
             raise DescriptionError(

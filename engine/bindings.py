@@ -18,7 +18,10 @@ from .resolve import TensorType
 
 @dataclass(slots=True)
 class Binding:
-    """One bound array. `array` is a snapshot to upload (or, with `stream`, the user's own); `source` keeps foreign memory alive."""
+    """One bound array, in memory of our own or in place.
+
+    `array` is a snapshot to upload (or, with `stream`, the user's own); `source` keeps foreign memory alive.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -30,7 +33,7 @@ class Binding:
 
 
 class Bindings:
-    """All bound arrays of an engine. NumPy arrays are copied; foreign arrays the device can address are used in place."""
+    """All bound arrays of an engine. NumPy arrays are copied; foreign ones the device can address are used in place."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -42,7 +45,7 @@ class Bindings:
         return port in self._bindings
 
     def bind(self, port: Port, array: object, stream: bool) -> bool:
-        """Take an array. True when shape and dtype are those of the array bound before, so that no new plan is needed."""
+        """Take an array. True when shape and dtype are those of the array bound before: no new plan is needed then."""
         old = self._bindings.get(port)
         new = self._borrowed(array) or self._copied(port, array, stream)
         same = old is not None and (old.shape, old.dtype) == (new.shape, new.dtype)
@@ -111,8 +114,10 @@ class Bindings:
         values = _as_numpy(port, array)
         dtype = port.dtype
         if not isinstance(dtype, str) and dtype != values.dtype:
+            convert = f"convert it: array.astype({show(dtype)!r})"
+            cure = "it has to have the port's own dtype" if dtype.names else convert
             raise DescriptionError(
-                f"{port.path} is {show(dtype)}; the array bound to it is {show(values.dtype)}. Convert it: array.astype({show(dtype)!r})"
+                f"{port.path} is {show(dtype)}; the array bound to it is {show(values.dtype)}; {cure}"
             )
         parse_dtype(values.dtype)
         kept = values if stream else np.array(values, order="C", copy=True)
@@ -126,5 +131,6 @@ def _as_numpy(port: Port, array: object) -> np.ndarray:
         return np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise DescriptionError(
-            f"{port.path} takes an array (NumPy, DLPack or __cuda_array_interface__), not {type(array).__name__}: {error}"
+            f"{port.path} takes an array (NumPy, DLPack or __cuda_array_interface__), "
+            f"not {type(array).__name__}: {error}"
         ) from None

@@ -60,7 +60,8 @@ class Running:
         buffer = self.plan.buffers[index]
         if buffer.place is Place.ARENA:
             raise DescriptionError(
-                f"the memory of {tensor.path} is reused within a frame; engine.keep({tensor.path}) before update() leaves it readable"
+                f"the memory of {tensor.path} is reused within a frame; "
+                f"engine.keep({tensor.path}) before update() leaves it readable"
             )
         return buffer
 
@@ -106,7 +107,7 @@ class Running:
                 self.executable.set_address(pair.previous, self.storage.addresses[pair.previous])
 
     def settle_delays(self) -> None:
-        """Pass the last frame's values on now, not before the next frame: the next plan may keep them in another way."""
+        """Pass the last frame's values on now, not before the next frame: the next plan may keep them differently."""
         self.swap_delays()
         for pair in self.plan.delays:
             self.storage.mark_fresh(self.plan.buffers[pair.current], self.plan.buffers[pair.previous])
@@ -154,7 +155,8 @@ class Builder:
     def build(self, context: Context, running: Running | None, timing: Timing) -> tuple[Running, str]:
         """What to run from now on, and what it took in words. On an error `running` is as it was."""
         try:
-            built, outcome = self._build(context, running, timing)
+            with _collector_paused():  # a plan is no garbage, but the collector would walk it again and again
+                built, outcome = self._build(context, running, timing)
         except CudaGraphError as error:
             self._fail(error, running is not None)
             raise
@@ -211,8 +213,7 @@ class Builder:
     def _lower(self, context: Context) -> Plan:
         environment = self._environment
         keep_all = not environment.memory_planner or environment.validate or environment.check is not None
-        with _collector_paused():  # a plan is no garbage, but the collector would walk it again and again as it grows
-            return lower(context, self._bindings.types(), keep_all=keep_all)
+        return lower(context, self._bindings.types(), keep_all=keep_all)
 
     def _load(self, context: Context, plan: Plan, running: bool) -> list[LoadedKernel]:
         """Every kernel of the plan, compiling what is new."""

@@ -43,8 +43,8 @@ class CudaEngine:
     """Compiles blocks into one graph and runs it once per frame. Everything may be edited while it runs.
 
     `device`: "auto" (a GPU if there is one, else the CPU), "cuda", "cuda:1", "host", "recording", or a `Device`.
-    `watch`: look for changed kernel files while running. `profile`: see `profile`. Use it as a context manager, or `close()` it.
-    All methods may be called from any thread; one `update()` runs at a time.
+    `watch`: look for changed kernel files while running. `profile`: see `profile`. Use it as a context manager, or
+    `close()` it. All methods may be called from any thread; one `update()` runs at a time.
     """
 
     def __init__(
@@ -158,8 +158,9 @@ class CudaEngine:
     def update(self, *, sync: bool = False) -> None:
         """Apply everything that changed, then run one frame.
 
-        Returns before the device is done, unless `sync`. The first call compiles, and raises what is wrong. Later, a change
-        that cannot be built leaves the last good graph running: the error is in `errors`, in `explain()` and on its blocks.
+        Returns before the device is done, unless `sync`. The first call compiles, and raises what is wrong. Later, a
+        change that cannot be built leaves the last good graph running: the error is in `errors`, in `explain()` and on
+        its blocks.
         """
         with self._lock:
             tracker = self._tracker
@@ -172,7 +173,11 @@ class CudaEngine:
             if self._delayed:
                 self._require_running().swap_delays()
             self.frame += 1
-            self._launch(self.frame)
+            try:
+                self._launch(self.frame)
+            except DeviceError as error:
+                self._require_running().blame(error)
+                raise
             if self._profile.observing or self._checking:
                 self._inspect()
         if sync:
@@ -299,7 +304,7 @@ class CudaEngine:
             self._profile.write_trace(path, self._require_running().plan, self._device)
 
     def graph(self) -> nx.DiGraph:
-        """The dataflow as a networkx graph: blocks as nodes (with state and time), wires as edges (with shape and bytes)."""
+        """The dataflow as a networkx graph: blocks as nodes (with state and time), wires as edges (shape, bytes)."""
         with self._lock:
             self._collect()
             blocks = list(self.context.blocks.values())

@@ -20,7 +20,7 @@ class Tier(StrEnum):
 
 @dataclass
 class Explanation:
-    """What one frame did before its launch: the tiers it needed, each with the reason in words. Empty: a clean frame."""
+    """What a frame did before its launch: the tiers it needed, each with the reason in words. Empty: a clean frame."""
 
     frame: int
     steps: list[tuple[Tier, str]] = field(default_factory=list)

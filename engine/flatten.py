@@ -42,8 +42,7 @@ def flatten(context: Context) -> FlatContext:
         description = block.description
         blocks.append(block)
         paths[block] = path
-        for source, destination in description.wires:
-            wires[destination] = source
+        wires.update({destination: source for source, destination in description.wires})
         stack.extend((child, f"{path}/{child.name}") for child in reversed(description.children))
     sources = {destination: _origin(destination, wires) for destination in wires}
     views = [port for block in blocks for port in block.description.ports if isinstance(port, ViewPort)]

@@ -47,7 +47,7 @@ class HotValues:
         if not self._in_block.isdisjoint(changed):
             self._upload()
         by_value = self._by_value
-        # Look through the shorter of the two: a frame may change one of thousands, or thousands that are all in the block.
+        # Look through the shorter of the two: a frame may change one of thousands, or thousands, all in the block.
         for parameter in changed if len(changed) < len(by_value) else by_value:
             if parameter in changed and parameter in by_value:
                 self._patch(parameter, by_value[parameter])

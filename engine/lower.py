@@ -55,7 +55,8 @@ def lower(context: Context, bound: Mapping[Port, TensorType], *, keep_all: bool 
     """The plan of one frame. `bound` gives shape and dtype of every array bound to a port.
 
     Outputs that nothing reads, and `context.kept`, stay readable after the frame; with `keep_all` every output does.
-    Raises `ShapeError` or `DescriptionError` (with `block`) when sizes contradict, inputs are missing, or work forms a circle.
+    Raises `ShapeError` or `DescriptionError` (with `block`) when sizes contradict, inputs are missing, or work forms a
+    circle.
     """
     flat = flatten(context)
     resolver = Resolver(flat, bound)
@@ -217,7 +218,8 @@ class _Lowering:
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes != base.nbytes:
             raise ShapeError(
-                f"{operand.path} takes over the memory of {base.name}, but needs {nbytes} bytes instead of {base.nbytes}"
+                f"{operand.path} takes over the memory of {base.name}, "
+                f"but needs {nbytes} bytes instead of {base.nbytes}"
             )
 
     def _name(self, operand: Operand) -> str:
@@ -331,12 +333,14 @@ class _Lowering:
         dtype = C_TYPES.get(define.get(argument.ctype, argument.ctype))
         if dtype is None:
             raise DescriptionError(
-                f"{subject}: argument {argument.name} is a {argument.ctype}; bind a parameter of that type, not {bound!r}"
+                f"{subject}: argument {argument.name} is a {argument.ctype}; "
+                f"bind a parameter of that type, not {bound!r}"
             )
         value: Any = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
         if dtype in _LIMITS and not _LIMITS[dtype][0] <= value <= _LIMITS[dtype][1]:
             raise ShapeError(
-                f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; use long long in the kernel"
+                f"{subject}: argument {argument.name} is {value}, too large for {argument.ctype}; "
+                "use long long in the kernel"
             )
         return Constant(pack_scalar(value, dtype))
 
@@ -447,7 +451,8 @@ def _records(named: _Named, subject: str) -> dict[str, np.dtype[Any]]:
             known = found.setdefault(argument.ctype, dtype)
             if known.itemsize != dtype.itemsize:
                 raise ShapeError(
-                    f"{subject}: {argument.ctype} has {known.itemsize} bytes, but the elements of {argument.name} {dtype.itemsize}"
+                    f"{subject}: {argument.ctype} has {known.itemsize} bytes, "
+                    f"but the elements of {argument.name} {dtype.itemsize}"
                 )
     return found
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cudagraph.dtypes import show
 from cudagraph.program import Program
 
 
@@ -210,7 +211,7 @@ class Plan:
         for buffer in self.buffers:
             shape = ", ".join(map(str, buffer.shape))
             view = f" in %{buffer.base}+{buffer.offset}" if buffer.is_view else ""
-            lines.append(f"  %{buffer.index} = {buffer.place} {buffer.dtype}[{shape}] {buffer.name}{view}")
+            lines.append(f"  %{buffer.index} = {buffer.place} {show(buffer.dtype)}[{shape}] {buffer.name}{view}")
         for node in self.nodes:
             reads = " ".join(f"%{i}" for i in node.reads)
             writes = " ".join(f"%{i}" for i in node.writes)

@@ -63,7 +63,8 @@ def summary(running: Running | None, device: Device, profile: Profile, frame: in
     lines.append(f"graph     {len(plan.nodes)} nodes, {len(plan.programs)} kernels, frame {frame}")
     saved = layout.without_reuse_nbytes - layout.arena_nbytes
     lines.append(
-        f"memory    arena {_size(layout.arena_nbytes)} (reuse saves {_size(saved)}), outside {_size(storage.persistent_nbytes)}"
+        f"memory    arena {_size(layout.arena_nbytes)} (reuse saves {_size(saved)}), "
+        f"outside {_size(storage.persistent_nbytes)}"
     )
     mean = profile.mean_frame_ms()
     measured = f"mean {mean:.3f} ms on the device" if mean is not None else "not measured: engine.profile = 'frame'"

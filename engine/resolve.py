@@ -179,10 +179,11 @@ class Resolver:
         if isinstance(source, Port) and source.direction is Direction.INPUT:
             fed = f" (it feeds {operand.path})" if source is not operand else ""
             return ShapeError(
-                f"{source.path} is fed by nothing{fed}: engine.connect(some_output, {source.path}) or engine.bind({source.path}, array)"
+                f"{source.path} is fed by nothing{fed}: "
+                f"engine.connect(some_output, {source.path}) or engine.bind({source.path}, array)"
             )
         kind = "scratch" if isinstance(source, Scratch) else "state" if isinstance(source, State) else "output"
         return ShapeError(
-            f"{source.path}: the shape {show_shape(tuple(source.shape))} ({show(source.dtype)}) of this {kind} is not known; "
-            f"connect or bind the inputs of {source.block.path} that decide it"
+            f"{source.path}: the shape {show_shape(tuple(source.shape))} ({show(source.dtype)}) of this {kind} "
+            f"is not known; connect or bind the inputs of {source.block.path} that decide it"
         )

@@ -107,7 +107,7 @@ class Storage:
                 self.addresses[buffer.index] = address + buffer.offset
 
     def swap(self, plan: Plan, current: Buffer, previous: Buffer) -> bool:
-        """Exchange the memory of a delay's two buffers; False before the first frame, when there is nothing to pass on."""
+        """Exchange the memory of a delay's two buffers; False before the first frame: nothing to pass on."""
         here, there = self._persistent[current.owner], self._persistent[previous.owner]
         if here.fresh:
             here.fresh = there.fresh = False

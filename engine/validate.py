@@ -1,4 +1,4 @@
-"""Checks after a frame: every block against its NumPy reference, and where the first NaN was made. Slow, for debugging."""
+"""Checks after a frame: blocks against their NumPy references, and the origin of the first NaN. Slow, for debugging."""
 
 from __future__ import annotations
 
@@ -98,4 +98,5 @@ def _difference(given: np.ndarray, expected: np.ndarray) -> str | None:
     if not wrong.any():
         return None
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return f"{int(wrong.sum())} of {wrong.size} elements, first at {list(at)}: {values[at]:.7g} instead of {wanted[at]:.7g}"
+    count = f"{int(wrong.sum())} of {wrong.size} elements"
+    return f"{count}, first at {list(at)}: {values[at]:.7g} instead of {wanted[at]:.7g}"

@@ -6,11 +6,11 @@ import os
 import time
 from pathlib import Path
 
-from cudagraph.block import Block
+from cudagraph.block import Block, source_folders
 from cudagraph.context import Context
 from cudagraph.debug import BlockState
 from cudagraph.errors import CudaGraphError
-from cudagraph.source import KernelSource, resolve_source
+from cudagraph.source import resolve_source
 from cudagraph.work import Kernel
 
 _INTERVAL = 0.2  # seconds between looks; a look is one stat() per file
@@ -51,13 +51,9 @@ class SourceWatch:
 def _reload(block: Block, index: int) -> None:
     source = block.source_of(index)
     try:
-        block.set_source(index, _read_again(source))
+        block.set_source(index, resolve_source(source.files[0], folders=source_folders(type(block))))
     except CudaGraphError as error:
         block.debug.set_state(BlockState.ERROR, f"{source.origin} was edited: {error}. The old kernel keeps running")
-
-
-def _read_again(source: KernelSource) -> KernelSource:
-    return resolve_source(source.files[0])
 
 
 def _stamp(file: Path) -> int:

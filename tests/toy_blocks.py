@@ -23,7 +23,8 @@ extern "C" __global__ void accumulate(const float* x, float* total, float* y, lo
 """
 
 FILTER = """
-extern "C" __global__ void filter(const float* x, float* out, unsigned int* count, float threshold, long long n, int capacity) {
+extern "C" __global__ void filter(const float* x, float* out, unsigned int* count, float threshold,
+                                  long long n, int capacity) {
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= n || !(x[i] > threshold)) return;
     unsigned int slot = atomicAdd(count, 1u);
@@ -32,7 +33,9 @@ extern "C" __global__ void filter(const float* x, float* out, unsigned int* coun
 """
 
 HALVE_COUNT = """
-extern "C" __global__ void halve_count(const unsigned int* count, unsigned int* half_count) { *half_count = *count / 2; }
+extern "C" __global__ void halve_count(const unsigned int* count, unsigned int* half_count) {
+    *half_count = *count / 2;
+}
 """
 
 
@@ -104,7 +107,8 @@ class Offset(cg.Block):
             self.x = b.input("x", (..., len(weight)))
             self.weight = b.weight("weight", weight.shape, "float32", weight)
             self.y = b.output("y", self.x.shape)
-            text = """extern "C" __global__ void offset(const float* x, const float* weight, float* y, int columns, long long n) {
+            text = """extern "C" __global__ void offset(
+                const float* x, const float* weight, float* y, int columns, long long n) {
                 long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
                 if (i < n) y[i] = x[i] + weight[i % columns];
             }"""

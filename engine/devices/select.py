@@ -37,7 +37,8 @@ def _cuda(ordinal: int) -> Device:
         from .cuda import CudaDevice
     except ImportError as error:
         raise DeviceError(
-            f"the cuda device needs NVIDIA's Python packages ({error}); pip install 'cudagraph[cu13]' (or [cu12] for a CUDA 12 driver)"
+            f"the cuda device needs NVIDIA's Python packages ({error}); "
+            "pip install 'cudagraph[cu13]' (or [cu12] for a CUDA 12 driver)"
         ) from None
     return CudaDevice(ordinal)
 

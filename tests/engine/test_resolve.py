@@ -243,7 +243,7 @@ def test_a_delay_has_the_type_of_its_source_not_the_names():
         block.inner = b.child(describe(inner))
         b.connect(block.z, block.inner.x)
         block.before = b.delay(block.inner.y)
-        block.view = b.view(block.inner.y, ("n",))
+        block.view = b.view(block.inner.y, ("n",), name="view")
         block.later = b.child(unary(dtype="T"))  # the block is looked at once more when this one is known
         b.connect(block.before, block.later.x)
         block.y = b.output("y", (block.before.shape[0] * 2,))

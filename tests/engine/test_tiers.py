@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ class DeviceArray:
 
     def __init__(self, device: RecordingDevice, length: int) -> None:
         self.__cuda_array_interface__ = {
-            "data": (device.allocate(4 * length), False), "shape": (length,), "typestr": "<f4", "version": 3, "strides": None,
+            "data": (device.allocate(4 * length), False), "shape": (length,), "typestr": "<f4",
+            "version": 3, "strides": None,
         }  # fmt: skip
 
 
@@ -142,7 +144,7 @@ def test_broken_code_touches_nothing(pipeline: Pipeline) -> None:
 def test_removing_one_of_many_touches_only_what_changed(pipeline: Pipeline) -> None:
     engine = pipeline.engine
     scales = [engine.add(toy.Scale()) for _ in range(200)]
-    for source, target in zip(scales, scales[1:], strict=False):
+    for source, target in pairwise(scales):
         engine.connect(source.y, target.x)
     engine.bind(scales[0].x, X)
     pipeline.start()

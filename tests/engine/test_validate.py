@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_a_block_that_differs_from_its_reference_is_named() -> None:
 def test_the_first_nan_is_located() -> None:
     with _engine(check="nan") as engine:
         blocks = [engine.add(toy.Scale(1.0)) for _ in range(4)]
-        for source, target in zip(blocks, blocks[1:], strict=False):
+        for source, target in pairwise(blocks):
             engine.connect(source.y, target.x)
         engine.bind(blocks[0].x, X)
         engine.update()

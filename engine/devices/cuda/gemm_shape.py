@@ -52,12 +52,15 @@ def gemm_shape(operands: Operands, options: Options) -> GemmShape:
     transpose_a, transpose_b = bool(options.get("transpose_a")), bool(options.get("transpose_b"))
     _check_dtypes(operands)
     _check_epilogue(options)
-    if min(len(a.shape), len(b.shape), len(c.shape)) < 2:
+    shape, result = a.shape, c.shape
+    if len(shape) == 1 and not transpose_a:
+        shape, result = (1, *shape), (*result[:-1], 1, *result[-1:])  # a vector is a matrix of one row
+    if min(len(shape), len(b.shape), len(result)) < 2:
         raise DeviceError(f"cublas.gemm multiplies matrices: a is {a.shape}, b is {b.shape}, c is {c.shape}")
-    rows, inner = _oriented(a.shape, transpose_a)
+    rows, inner = _oriented(shape, transpose_a)
     b_inner, columns = _oriented(b.shape, transpose_b)
-    batch = _batch(a.shape[:-2], b.shape[:-2])
-    if inner != b_inner or c.shape != (*batch, rows, columns):
+    batch = _batch(shape[:-2], b.shape[:-2])
+    if inner != b_inner or result != (*batch, rows, columns):
         raise DeviceError(
             f"cublas.gemm cannot multiply op(a) [{rows}, {inner}] by op(b) [{b_inner}, {columns}] in batches {batch} "
             f"into c {c.shape}"
@@ -66,7 +69,7 @@ def gemm_shape(operands: Operands, options: Options) -> GemmShape:
     if len(b.shape) == 2 and not transpose_a:
         rows, count, a_shape = rows * count, 1, (rows * count, inner)  # one tall product instead of many small ones
     else:
-        a_shape = a.shape
+        a_shape = shape
     return GemmShape(
         dtype=c.dtype,
         m=columns,

@@ -44,9 +44,13 @@ class HostDevice:
         self._closed = False
         self.compiler = HostCompiler(cxx=self._environment.cxx, sanitize=self._environment.sanitize)
 
-    @cached_property
+    @property
     def description(self) -> str:
         """For people: "AMD EPYC, 2 threads, g++ 12.2.0"."""
+        return self._description
+
+    @cached_property
+    def _description(self) -> str:
         try:
             compiler = find_toolchain(self._environment.cxx).name
             threads = self._environment.threads or self.runtime.get_workers()

@@ -115,7 +115,7 @@ class HostKernel:
         except DescriptionError:
             return None
 
-    @cached_property
+    @property
     def facts(self) -> KernelFacts:
         """What a compiler says of one kernel; on the host only the thread limit is known."""
         limit = self.signature.max_threads if self.signature else None

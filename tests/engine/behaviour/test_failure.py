@@ -73,7 +73,7 @@ def test_a_circle_is_named(engine: cg.CudaEngine) -> None:
     first, second = engine.add(toy.Scale(), toy.Scale())
     engine.connect(first.y, second.x)
     engine.connect(second.y, first.x)
-    with pytest.raises(cg.CudaGraphError, match="delay|nothing decides|is not known"):
+    with pytest.raises(cg.CudaGraphError, match=r"delay|nothing decides|is not known"):
         engine.update()
 
 

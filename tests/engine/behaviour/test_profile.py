@@ -43,7 +43,7 @@ def test_block_times(engine: cg.CudaEngine, level: str) -> None:
 
 
 def test_levels_switch_live(engine: cg.CudaEngine) -> None:
-    chain, shift = _chain(engine)
+    _, shift = _chain(engine)
     engine.update()
     engine.profile = "block"
     engine.update(sync=True)
@@ -77,7 +77,7 @@ def test_report_is_a_table(engine: cg.CudaEngine) -> None:
 def test_trace_opens_in_perfetto(engine: cg.CudaEngine, tmp_path: Path) -> None:
     _chain(engine)
     engine.update()
-    with pytest.raises(cg.DescriptionError, match="engine.profile = 'kernel'"):
+    with pytest.raises(cg.DescriptionError, match=r"engine\.profile = 'kernel'"):
         engine.trace(tmp_path / "trace.json")
     engine.profile = "kernel"
     for _ in range(3):

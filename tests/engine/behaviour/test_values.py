@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import toy_blocks as toy
 
 import cudagraph as cg
+from cudagraph.blocks import Linear
 
 X = np.linspace(-2, 3, 1000, dtype=np.float32)
 
@@ -238,6 +241,15 @@ def test_gemm_with_hot_alpha_and_recaptured_epilogue(engine: cg.CudaEngine) -> N
     assert engine.rebuilds == 1
 
 
+def test_a_vector_is_a_matrix_of_one_row(engine: cg.CudaEngine) -> None:
+    linear = engine.add(Linear(5, 3))
+    x = np.arange(5, dtype=np.float32)
+    engine.bind(linear.x, x)
+    engine.update()
+    expected = linear.weight.value @ x + linear.bias.value
+    np.testing.assert_allclose(engine.read(linear.y), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_blocks_come_and_go(engine: cg.CudaEngine) -> None:
     first, second = engine.add(toy.Scale(2.0), toy.Scale(3.0))
     engine.connect(first.y, second.x)
@@ -257,7 +269,7 @@ def test_blocks_come_and_go(engine: cg.CudaEngine) -> None:
 
 def test_inner_ports_can_be_kept(engine: cg.CudaEngine) -> None:
     scales = [engine.add(toy.Scale(2.0)) for _ in range(4)]
-    for source, target in zip(scales, scales[1:], strict=False):
+    for source, target in pairwise(scales):
         engine.connect(source.y, target.x)
     engine.bind(scales[0].x, X)
     engine.update()
