@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.context import Context
-from cudagraph.dtypes import C_TYPES, HEADERS, VECTOR_TYPES, c_type, pack_scalar, show
+from cudagraph.dtypes import C_TYPES, VECTOR_TYPES, c_type, pack_scalar, show
 from cudagraph.errors import CudaGraphError, DescriptionError, ShapeError
 from cudagraph.option import Option
 from cudagraph.parameter import Parameter
@@ -488,19 +489,11 @@ def _checked_shared(nbytes: int, subject: str) -> int:
 
 
 def _with_checks(program: Program, records: Mapping[str, np.dtype[Any]]) -> Program:
-    """The program with the headers its type macros need, and with proof that C++ structs match their dtypes."""
-    if program.language is not Language.CUDA:
+    """The program with proof that its C++ structs are as large as their dtypes."""
+    if program.language is not Language.CUDA or not records:
         return program
-    assert isinstance(program.text, str)
-    values = {value for _, value in program.define}
-    headers = "".join(f"#include <{header}>\n" for ctype, header in HEADERS.items() if ctype in values)
-    if headers:
-        headers += f'#line 1 "{program.origin}"\n'  # messages of the compiler count the user's own lines
     checks = "".join(
         f'static_assert(sizeof({name}) == {dtype.itemsize}, "struct {name} and its dtype differ in size");\n'
         for name, dtype in records.items()
     )
-    if not headers and not checks:
-        return program
-    text = f"{headers}{program.text}" if not checks else f"{headers}{program.text}\n{checks}"
-    return Program(text, program.entry, program.origin, program.language, program.define, program.files)
+    return replace(program, text=f"{program.text}\n{checks}")

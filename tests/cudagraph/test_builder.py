@@ -306,8 +306,17 @@ def test_views_and_delays_are_of_own_tensors():
         lambda block, b: b.view(foreign.y, (1,)),
     )
     refused("belongs to neither described nor one of its children", lambda block, b: b.delay(foreign.y))
-    block = describe(lambda block, b: (b.view(b.state("s", (4,)), (2,)), b.view(b.weight("w", (4,)), (2,), offset=2)))
-    assert [port.name for port in block.outputs] == ["s_view", "w_view"]
+
+
+def test_views_and_delays_are_outputs_when_they_are_named():
+    def views(block, b):
+        state = b.state("s", (4,))
+        b.view(state, (2,))
+        b.view(b.weight("w", (4,)), (2,), offset=2, name="half")
+
+    block = describe(views)
+    assert set(block.ports) == {"s_view", "half"}
+    assert [port.name for port in block.outputs] == ["half"]
 
 
 def test_scratch_is_numbered():

@@ -33,7 +33,7 @@ def test_ports_print_as_path_type_and_shape(block):
 def test_kinds_of_ports(block):
     assert (type(block.half), type(block.before), type(block.hits)) == (ViewPort, DelayPort, AppendPort)
     assert [port.name for port in block.inputs] == ["x"]
-    assert [port.name for port in block.outputs] == ["y", "half", "y_before", "hits", "hits_count"]
+    assert [port.name for port in block.outputs] == ["y", "half", "hits", "hits_count"]
     assert all(port.direction is Direction.OUTPUT for port in block.outputs)
     assert tuple(block.before.shape) == (..., "n", 4)
     assert tuple(block.hits.shape) == (10,)

@@ -179,8 +179,7 @@ def test_blocks_share_programs_but_types_do_not():
     plan = lower(context(*blocks), types)
     assert [node.program for node in plan.nodes] == [0, 0, 1, 2]
     assert [program.define for program in plan.programs] == [(("T", "float"),), (("T", "__half"),), (("T", "int"),)]
-    assert plan.programs[1].text.startswith("#include <cuda_fp16.h>\n#line 1")
-    assert "#include" not in plan.programs[0].text
+    assert len({program.text for program in plan.programs}) == 1
 
 
 def test_macros_are_given_as_text():

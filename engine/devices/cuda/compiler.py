@@ -11,8 +11,8 @@ from cudagraph.errors import CompileError, DeviceError
 from cudagraph.program import Language, Program
 
 from ..base import KernelFacts
+from ..define import definitions, headers
 from .binary import check_loadable, has_entry
-from .define import define_header
 from .driver import INSTALL, import_bindings
 from .log import parse_facts, readable_log
 
@@ -99,7 +99,11 @@ class _Nvrtc:
 
     def compile(self, text: str, program: Program) -> tuple[bytes, str]:
         names = [_PRELUDE_NAME, _DEFINE_NAME, *_EMPTY_HEADERS]
-        sources = [PRELUDE.read_text(), define_header(program.define, text), *("\n" for _ in _EMPTY_HEADERS)]
+        sources = [
+            PRELUDE.read_text(),
+            headers(program.define) + definitions(program.define, text),
+            *("\n" for _ in _EMPTY_HEADERS),
+        ]
         handle = self._call(
             "nvrtcCreateProgram",
             text.encode(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import hashlib
 import os
 import tempfile
 import threading
-import weakref
 from ctypes import POINTER, c_char_p, c_double, c_int, c_uint32, c_uint64, c_void_p
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,6 @@ from .toolchain import Toolchain, runtime_digest
 
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "cg_open": (c_void_p, (c_char_p, c_char_p, c_uint64)),
-    "cg_close": (None, (c_void_p,)),
     "cg_find": (POINTER(KernelInfo), (c_void_p, c_char_p)),
     "cg_run_kernel": (c_int, (c_void_p, POINTER(Launch), POINTER(Error))),
     "cg_run_nodes": (c_uint32, (c_void_p, c_uint32, c_void_p, c_double, c_void_p)),
@@ -38,6 +37,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 _loaded: dict[str, RuntimeLibrary] = {}  # one per process and compiler: it owns the threads that kernels run on
 _loading = threading.Lock()
 
+# A module is loaded once per process and stays: its static shared memory is thread-local storage of all worker threads,
+# and whatever was remembered of its addresses must not meet another module that was loaded in the same place.
+_modules: dict[tuple[int, bytes], int] = {}
+
 
 class RuntimeLibrary:
     """The library that runs kernels (`runtime/abi.h`): its functions by name."""
@@ -48,7 +51,6 @@ class RuntimeLibrary:
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
         self.open_module = library.cg_open
-        self.close_module = library.cg_close
         self.find = library.cg_find
         self.run_kernel = library.cg_run_kernel
         self.run_nodes = library.cg_run_nodes
@@ -96,12 +98,9 @@ class HostKernel:
     def __init__(self, runtime: RuntimeLibrary, program: Program, binary: bytes, path: Path | None) -> None:
         self.program = program
         self.binary = binary
-        self._module = _open(runtime, program, binary, path)
-        found = runtime.find(self._module, program.entry.encode())
+        found = runtime.find(_module(runtime, program, binary, path), program.entry.encode())
         if not found:
-            runtime.close_module(self._module)
             raise DeviceError(f"{program.origin}: the compiled module has no kernel named {program.entry!r}")
-        weakref.finalize(self, runtime.close_module, self._module).atexit = False
         info = found.contents
         self.address = ctypes.addressof(info)
         self.sizes = tuple(info.sizes[: info.count])
@@ -130,6 +129,15 @@ class HostKernel:
 
 def _text(program: Program) -> str:
     return program.text if isinstance(program.text, str) else program.text.decode(errors="replace")
+
+
+def _module(runtime: RuntimeLibrary, program: Program, binary: bytes, path: Path | None) -> int:
+    """The module of a binary in this process."""
+    key = id(runtime), hashlib.sha256(binary).digest()
+    with _loading:
+        if key not in _modules:
+            _modules[key] = _open(runtime, program, binary, path)
+        return _modules[key]
 
 
 def _open(runtime: RuntimeLibrary, program: Program, binary: bytes, path: Path | None) -> int:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cudagraph.dtypes import C_TYPES, VECTOR_TYPES
 from cudagraph.lexer import Token, TokenKind, code_tokens
 from cudagraph.program import Program
 
+from ..define import definitions
 from .barriers import reach
 
 # Headers whose contents the host device's own header already gives.
@@ -78,7 +78,7 @@ def translate(program: Program, *, sanitize: bool = False) -> Translation:
     return Translation(
         f"#define CG_FIBERS {int(fibers)}\n#define CG_RECURSIVE {int(recursion)}\n#define CG_SANITIZE {int(sanitize)}\n"
         '#include "cuda_host.h"\n'
-        f'#line 1 "{MACROS}"\n{_defines(program, text)}'
+        f'#line 1 "{MACROS}"\n{definitions(program.define, text)}'
         f'#line 1 "{_quoted(program.origin)}"\n{body}\n'
         f'#line 1 "{PROLOGUE}"\n'
         f"static const cg_kernel cg_kernels[] = {{CG_KERNEL_ENTRY({program.entry})}};\n"
@@ -97,16 +97,6 @@ MACROS = "macros"
 
 def _quoted(path: str) -> str:
     return path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-
-
-def _defines(program: Program, text: str) -> str:
-    """Types become aliases, so that a macro `T` cannot rewrite anybody's `template <class T>`; all else are macros."""
-    lines = []
-    for name, value in program.define:
-        is_type = value in C_TYPES or value in VECTOR_TYPES
-        tested = re.search(rf"^\s*#\s*(ifn?def\s+{name}\b|(el)?if\b.*\bdefined\W+{name}\b)", text, re.MULTILINE)
-        lines.append(f"using {name} = {value};\n" if is_type and not tested else f"#define {name} {value}\n")
-    return "".join(lines)
 
 
 def _apply(text: str, edits: Sequence[_Edit]) -> str:

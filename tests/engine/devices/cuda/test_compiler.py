@@ -6,8 +6,8 @@ import pytest
 
 from cudagraph.engine.devices.cuda.binary import cubin_architecture
 from cudagraph.engine.devices.cuda.compiler import NvrtcCompiler, compile_with_facts
-from cudagraph.engine.devices.cuda.define import define_header
 from cudagraph.engine.devices.cuda.log import parse_facts, readable_log
+from cudagraph.engine.devices.define import definitions, headers
 from cudagraph.errors import CompileError
 from cudagraph.program import Language
 
@@ -85,9 +85,10 @@ def test_compiling_in_several_threads_gives_the_same_cubins(nvrtc, program):
 
 def test_a_type_is_an_alias_unless_the_text_tests_for_it():
     define = (("T", "__half"), ("N", "4"), ("V", "float4"))
-    assert define_header(define, "") == "#include <cuda_fp16.h>\nusing T = __half;\n#define N 4\nusing V = float4;\n"
-    assert "#define T __half" in define_header(define, "#ifndef T\n#define T float\n#endif")
-    assert "#define T __half" in define_header(define, "#if !defined(T)\n#endif")
+    assert headers(define) == "#include <cuda_fp16.h>\n"
+    assert definitions(define, "") == "using T = __half;\n#define N 4\nusing V = float4;\n"
+    assert "#define T __half" in definitions(define, "#ifndef T\n#define T float\n#endif")
+    assert "#define T __half" in definitions(define, "#if !defined(T)\n#endif")
 
 
 def test_a_template_parameter_may_be_called_like_a_define(nvrtc, program):

@@ -156,7 +156,7 @@ def test_nothing_to_multiply_is_nothing_to_do(product):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"a": ((4,), "float32")}, "multiplies matrices"),
+        ({"b": ((4,), "float32")}, "multiplies matrices"),
         ({"b": ((5, 6), "float32")}, r"op\(a\) \[5, 4\] by op\(b\) \[5, 6\]"),
         ({"b": ((4, 6), "float64")}, "b is float64, but for c of float32 it has to be float32"),
         ({"alpha": ((), "float64")}, "alpha is float64, but for c of float32 it has to be float32"),
