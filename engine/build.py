@@ -6,6 +6,9 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.context import Context
@@ -73,6 +76,11 @@ class Running:
         buffer = self.plan.buffers[index]
         label = f"{show(buffer.dtype)}{show_shape(buffer.shape)}"
         return {"label": label, "shape": buffer.shape, "dtype": buffer.dtype, "nbytes": buffer.nbytes}
+
+    def takes(self, port: Port, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        """Whether an array of this type can be bound without a new plan (nobody may read the port at all)."""
+        index = self.plan.ports.get(port)
+        return index is None or (self.plan.buffers[index].shape, self.plan.buffers[index].dtype) == (shape, dtype)
 
     def rebind(self, port: Port, address: int, explanation: Explanation) -> None:
         """The array behind an input moved, or has new contents."""

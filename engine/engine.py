@@ -138,7 +138,8 @@ class CudaEngine:
         """
         with self._lock:
             self._check_bindable(port)
-            if self._bindings.bind(port, array, stream):
+            same = self._bindings.bind(port, array, stream)
+            if same and (self._running is None or self._running.takes(port, *self._bindings.types()[port])):
                 self._tracker.mark_binding(port)
             else:
                 self._tracker.mark_structure(f"an array of another shape or dtype is bound to {port.path}")
@@ -389,7 +390,7 @@ class CudaEngine:
         for port in tracker.bindings:
             self._bindings.upload(port)
             running.rebind(port, self._bindings.address(port), explanation)
-        if tracker.bindings:
+        if tracker.bindings and not self._failed:  # else the last good graph may still read what was unbound
             self._bindings.free_retired()
         for port in self._bindings.streams:
             self._bindings.upload(port)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cudagraph.errors import CudaGraphError, DescriptionError
 from cudagraph.port import DelayPort, Port
 from cudagraph.tensor import State, Weight, initial
 
@@ -152,7 +153,14 @@ class Storage:
         return allocation
 
     def _initialise(self, buffer: Buffer, plan: Plan, allocation: Allocation) -> None:
-        contents = first_contents(buffer, plan)
+        try:
+            contents = first_contents(buffer, plan)
+        except CudaGraphError:
+            raise
+        except Exception as problem:  # a user's initialiser may raise anything; the running graph must not stop for it
+            error = DescriptionError(f"the initial value of {buffer.name} could not be made: {problem!r}")
+            error.block = getattr(buffer.owner, "block", None)
+            raise error from problem
         if contents is not None and contents.nbytes:
             self._device.upload(allocation.address, contents)
 

@@ -254,3 +254,16 @@ def test_the_cold_path_is_not_retried_while_nothing_changes(pipeline: Pipeline) 
     assert pipeline.frame() == {"launch": 1}
     scale.factor.value = 9.0
     assert pipeline.frame() == {"launch": 1, "set_scalar": 1}
+
+
+def test_memory_that_the_last_good_graph_reads_is_not_freed(pipeline: Pipeline) -> None:
+    engine = pipeline.engine
+    first, second = engine.add(toy.Scale(), toy.Scale())
+    engine.bind(first.x, X)
+    engine.bind(second.x, X)
+    pipeline.start()
+    engine.unbind(first.x)  # no new plan can be made without it
+    engine.bind(second.x, X + 1)
+    assert pipeline.frame()["free"] == 0
+    engine.bind(first.x, X)
+    assert pipeline.frame()["free"] == 1

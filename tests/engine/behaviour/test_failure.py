@@ -91,6 +91,51 @@ def test_a_bad_new_shape_keeps_the_old_contents(engine: cg.CudaEngine) -> None:
     np.testing.assert_array_equal(engine.read(offset.y), x + 1 + [1, 2, 3])
 
 
+def test_the_same_bad_shape_twice_never_reaches_the_running_graph(engine: cg.CudaEngine) -> None:
+    offset = engine.add(toy.Offset([1, 2, 3]))
+    x = np.ones((40, 3), np.float32)
+    engine.bind(offset.x, x)
+    engine.update()
+    for _ in range(2):
+        engine.bind(offset.x, np.ones((2, 5), np.float32))
+        engine.update()
+        np.testing.assert_array_equal(engine.read(offset.y), x + [1, 2, 3])
+        assert engine.errors
+
+
+def test_what_was_unbound_stays_until_nothing_reads_it(engine: cg.CudaEngine) -> None:
+    first, second = engine.add(toy.Scale(2.0), toy.Scale(3.0))
+    engine.bind(first.x, X)
+    engine.bind(second.x, X)
+    engine.update()
+    engine.unbind(first.x)  # so that no new plan can be made
+    engine.bind(second.x, X + 1)
+    for _ in range(2):
+        engine.update()
+        np.testing.assert_array_equal(engine.read(first.y), 2 * X)
+        np.testing.assert_array_equal(engine.read(second.y), 3 * (X + 1))
+    engine.bind(first.x, X + 5)
+    engine.update()
+    np.testing.assert_array_equal(engine.read(first.y), 2 * (X + 5))
+    assert engine.errors == ()
+
+
+def test_an_initialiser_that_raises(engine: cg.CudaEngine) -> None:
+    scale = _running(engine)
+
+    def init(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        raise RuntimeError("no data")
+
+    accumulate = toy.Accumulate()
+    accumulate.total.init = init
+    engine.add(accumulate)
+    engine.connect(scale.y, accumulate.x)
+    scale.factor.value = 3.0
+    engine.update()
+    np.testing.assert_array_equal(engine.read(scale.y), 3 * X)
+    assert "no data" in accumulate.debug.message
+
+
 def test_a_new_block_that_does_not_compile(engine: cg.CudaEngine) -> None:
     scale = _running(engine)
     broken = toy.Scale(1.0)
