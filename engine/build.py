@@ -96,11 +96,13 @@ class Running:
 
     def upload_contents(self, tensor: Tensor, explanation: Explanation) -> None:
         """A weight or a state was assigned new contents."""
-        contents = (
-            tensor.take_pending() if isinstance(tensor, State) else tensor.value if isinstance(tensor, Weight) else None
-        )
         index = self.plan.ports.get(tensor)
-        if contents is None or index is None:
+        if index is None:
+            return  # not running yet: it gets them together with its memory
+        contents = tensor.take_pending() if isinstance(tensor, State) else None
+        if isinstance(tensor, Weight):
+            contents = tensor.value
+        if contents is None:
             return
         if contents.nbytes:
             self.device.upload(self.storage.addresses[index], contents)

@@ -339,9 +339,9 @@ class CudaEngine:
         try:
             running, outcome = self._builder.build(self.context, self._running, self._profile.timing)
         except CudaGraphError as error:
-            self._failed = reasons
             if self._running is None:
                 raise
+            self._failed = reasons
             explanation.add(Tier.FAILED, f"{'; '.join(reasons)}: {error}. The last good graph keeps running")
             _restore(sources)
             return

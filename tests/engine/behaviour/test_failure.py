@@ -120,6 +120,26 @@ def test_what_was_unbound_stays_until_nothing_reads_it(engine: cg.CudaEngine) ->
     assert engine.errors == ()
 
 
+def test_contents_assigned_while_nothing_can_be_built_are_not_lost(engine: cg.CudaEngine) -> None:
+    class Total(cg.Block):
+        def __init__(self) -> None:
+            super().__init__()
+            with cg.BlockBuilder(self) as b:
+                self.x = b.input("x", (12,))
+                self.total = b.state("total", (12,))
+                self.y = b.output("y", (12,))
+                source = cg.CudaSource(toy.ACCUMULATE, name="accumulate.cu")
+                b.kernel(source, elements=12, x=self.x, total=self.total, y=self.y, n=12)
+
+    scale, total = _running(engine), engine.add(Total())  # nothing feeds it
+    engine.update()
+    total.total.value = np.full(12, 100, np.float32)
+    engine.update()
+    engine.connect(scale.y, total.x)
+    engine.update()
+    np.testing.assert_array_equal(engine.read(total.y), 100 + 2 * X)
+
+
 def test_an_initialiser_that_raises(engine: cg.CudaEngine) -> None:
     scale = _running(engine)
 
