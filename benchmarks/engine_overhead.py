@@ -100,7 +100,7 @@ def rebuild_figures() -> dict[str, float]:
     for length in (1000, 10_000):
         engine, blocks = chain(length, KERNEL)
         times = []
-        for _ in range(5 if length == 1000 else 2):
+        for _ in range(7):
             engine.context.tracker.mark_structure("measured")
             start = time.perf_counter()
             engine.update()
