@@ -333,6 +333,7 @@ class CudaEngine:
 
     def _rebuild(self, explanation: Explanation) -> None:
         if self._running is not None:
+            self._collect()
             self._running.settle_delays()
         reasons = [*self._failed, *self._tracker.structure]
         sources = self._tracker.sources
@@ -371,7 +372,7 @@ class CudaEngine:
         self._launch = running.executable.launch
         self._hot.attach(running.plan, running.executable, running.parameter_address())
         self._bindings.free_retired()
-        self._profile.reset(running)
+        self._profile.reset(self.frame + 1)
         if self._watch is not None:
             self._watch.follow(self.context)
         for port in self._bindings.ports():

@@ -40,8 +40,9 @@ class Profile:
     def __init__(self, level: ProfileLevel) -> None:
         self.level = level
         self.frames: deque[FrameRecord] = deque(maxlen=_KEPT_FRAMES)
-        self._blocks: list[tuple[Block, np.ndarray]] = []
-        self._ports: list[tuple[Block, str, int, int]] = []
+        self._first_frame = 0
+        self._blocks: list[tuple[Block, np.ndarray]] | None = None  # made when times are first published
+        self._ports: list[tuple[Block, str, int, int]] | None = None
 
     @property
     def observing(self) -> bool:
@@ -63,30 +64,36 @@ class Profile:
             ) from None
         self.frames.clear()
 
-    def reset(self, running: Running) -> None:
-        """Another plan runs: its nodes belong to other blocks."""
+    def reset(self, first_frame: int) -> None:
+        """Another plan runs from this frame on: its nodes and counters belong to other blocks."""
         self.frames.clear()
-        by_path = {block.path: block for block in running.context.walk()}
-        members: dict[str, list[int]] = {}
-        for node in running.plan.nodes:
-            path = node.block
-            while path:  # a composite's time covers everything inside it
-                members.setdefault(path, []).append(node.index)
-                path = path.rpartition("/")[0]
-        self._blocks = [(by_path[path], np.array(nodes)) for path, nodes in members.items() if path in by_path]
-        self._ports = [(c.port.block, c.port.name, c.index, c.capacity) for c in running.plan.counters]
+        self._first_frame = first_frame
+        self._blocks = None
+        self._ports = None
 
     def publish(self, running: Running) -> None:
-        """Collect finished frames, oldest first."""
+        """Collect finished frames, oldest first. What is left of frames of an earlier plan is dropped."""
         for record in running.executable.finished():
+            if record.frame < self._first_frame:
+                continue
             self.frames.append(record)
             if record.counters is not None:
-                for block, port, index, capacity in self._ports:
-                    block.debug.add_count(record.frame, port, int(record.counters[index]), capacity)
+                self._publish_counts(record.frame, record.counters, running)
             if record.node_times is not None:
-                lengths = record.node_times[:, 1] - record.node_times[:, 0]
-                for block, nodes in self._blocks:
-                    block.debug.add_time(record.frame, float(lengths[nodes].sum()))
+                self._publish_times(record.frame, record.node_times, running)
+
+    def _publish_counts(self, frame: int, counters: np.ndarray, running: Running) -> None:
+        if self._ports is None:
+            self._ports = [(c.port.block, c.port.name, c.index, c.capacity) for c in running.plan.counters]
+        for block, port, index, capacity in self._ports:
+            block.debug.add_count(frame, port, int(counters[index]), capacity)
+
+    def _publish_times(self, frame: int, times: np.ndarray, running: Running) -> None:
+        if self._blocks is None:
+            self._blocks = _nodes_of_blocks(running)
+        lengths = times[:, 1] - times[:, 0]
+        for block, nodes in self._blocks:
+            block.debug.add_time(frame, float(lengths[nodes].sum()))
 
     def mean_frame_ms(self) -> float | None:
         """Mean device time of the remembered frames."""
@@ -108,3 +115,15 @@ class Profile:
                 "no frame was measured per kernel yet: engine.profile = 'kernel', then update() a few times"
             )
         write_frames(path, measured, plan, device.description)
+
+
+def _nodes_of_blocks(running: Running) -> list[tuple[Block, np.ndarray]]:
+    """Every block with the nodes inside it; a composite's time covers everything that it contains."""
+    by_path = {block.path: block for block in running.context.walk()}
+    members: dict[str, list[int]] = {}
+    for node in running.plan.nodes:
+        path = node.block
+        while path:
+            members.setdefault(path, []).append(node.index)
+            path = path.rpartition("/")[0]
+    return [(by_path[path], np.array(nodes)) for path, nodes in members.items() if path in by_path]

@@ -62,6 +62,23 @@ def test_levels_switch_live(engine: cg.CudaEngine) -> None:
         engine.profile = "everything"
 
 
+def test_frames_of_an_earlier_plan_do_not_reach_the_blocks_of_the_next(engine: cg.CudaEngine) -> None:
+    _, shift = _chain(engine)
+    keep = engine.add(toy.Filter(0.5, capacity=1000))
+    engine.connect(shift.y, keep.x)
+    engine.profile = "block"
+    for frame in range(12):
+        if frame % 4 == 2:
+            other = engine.add(toy.Filter(1e9))
+            engine.connect(shift.y, other.x)
+        engine.update()
+        if frame % 4 == 3:
+            engine.remove(other)
+    engine.synchronize()
+    assert keep.debug.append_counts == {"kept": len(X)}
+    assert keep.debug.frame == shift.debug.frame == engine.frame
+
+
 def test_report_is_a_table(engine: cg.CudaEngine) -> None:
     _chain(engine)
     keep = engine.add(toy.Filter(0.5, capacity=10))
