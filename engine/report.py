@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,7 +14,7 @@ from cudagraph.block import Block
 from cudagraph.context import Context
 
 from .devices.base import Device
-from .profile import Profile
+from .profile import Profile, ProfileLevel
 
 if TYPE_CHECKING:
     from .build import Running
@@ -24,14 +26,17 @@ def report(
     """A table of all blocks, and a line each on the graph, memory and time."""
     out = io.StringIO()
     console = Console(file=out, width=width, no_color=True, highlight=False)
-    console.print(block_table(context))
+    console.print(block_table(context, _node_times(running, profile)))
     for line in summary(running, device, profile, frame):
         console.print(line)
     return out.getvalue().rstrip()
 
 
-def block_table(context: Context) -> Table:
-    """Blocks at every depth with state, times and append counts, as a rich table."""
+def block_table(context: Context, nodes: Mapping[str, list[tuple[str, float]]] = MappingProxyType({})) -> Table:
+    """Blocks at every depth with state, times and append counts, as a rich table.
+
+    `nodes` adds a line for each kernel, copy and call of a block, by its path: name and mean time in ms.
+    """
     table = Table(box=None, pad_edge=False)
     for name in ("block", "kind", "state"):
         table.add_column(name)
@@ -40,18 +45,24 @@ def block_table(context: Context) -> Table:
     table.add_column("message", overflow="fold")
     for block in context.walk():
         debug = block.debug
-        name = "  " * block.path.count("/") + block.name
-        state = debug.state.value
-        table.add_row(
-            name,
-            type(block).__name__,
-            state,
-            _ms(debug.time_ms),
-            _ms(debug.mean_time_ms),
-            _counts(block),
-            debug.message,
-        )
+        indent = "  " * block.path.count("/")
+        kind, state = type(block).__name__, debug.state.value
+        times = _ms(debug.time_ms), _ms(debug.mean_time_ms)
+        table.add_row(indent + block.name, kind, state, *times, _counts(block), debug.message)
+        for name, mean in nodes.get(block.path, ()):
+            table.add_row(f"{indent}  :{name}", "", "", "", _ms(mean))
     return table
+
+
+def _node_times(running: Running | None, profile: Profile) -> dict[str, list[tuple[str, float]]]:
+    """Mean times of all nodes by block, at the profile levels that ask for them."""
+    means = profile.mean_node_ms() if profile.level in (ProfileLevel.KERNEL, ProfileLevel.DEEP) else None
+    found: dict[str, list[tuple[str, float]]] = {}
+    if running is not None and means is not None:
+        for node in running.plan.nodes:
+            name = node.name.removeprefix(f"{node.block}:")
+            found.setdefault(node.block, []).append((name, float(means[node.index])))
+    return found
 
 
 def summary(running: Running | None, device: Device, profile: Profile, frame: int) -> list[str]:

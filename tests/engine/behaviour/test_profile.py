@@ -91,6 +91,19 @@ def test_report_is_a_table(engine: cg.CudaEngine) -> None:
     assert engine.device.description in text
 
 
+def test_the_kernel_level_reports_every_kernel(engine: cg.CudaEngine) -> None:
+    _chain(engine)
+    engine.profile = "block"
+    engine.update(sync=True)
+    assert ":shift" not in engine.report()
+    engine.profile = "kernel"
+    engine.update(sync=True)
+    lines = engine.report().splitlines()
+    mean = next(line.split()[1] for line in lines if line.strip().startswith(":shift "))
+    assert float(mean) >= 0
+    assert sum(line.strip().startswith(":shift ") for line in lines) == 2
+
+
 def test_trace_opens_in_perfetto(engine: cg.CudaEngine, tmp_path: Path) -> None:
     _chain(engine)
     engine.update()
