@@ -91,7 +91,7 @@ class Running:
             explanation.add(Tier.CONTENTS, f"{port.path}: {self.plan.buffers[index].nbytes:,} bytes copied")
             return
         self.executable.set_address(index, address)
-        self.storage.move(self.plan, index, address)
+        self.storage.move(index, address)
         explanation.add(Tier.REBIND, f"{port.path}: pointer moved")
 
     def upload_contents(self, tensor: Tensor, explanation: Explanation) -> None:
@@ -112,7 +112,7 @@ class Running:
         """What was written in the last frame becomes the previous value."""
         buffers = self.plan.buffers
         for pair in self.plan.delays:
-            if self.storage.swap(self.plan, buffers[pair.current], buffers[pair.previous]):
+            if self.storage.swap(buffers[pair.current], buffers[pair.previous]):
                 self.executable.set_address(pair.current, self.storage.addresses[pair.current])
                 self.executable.set_address(pair.previous, self.storage.addresses[pair.previous])
 

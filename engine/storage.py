@@ -35,6 +35,7 @@ class Draft:
     addresses: list[int]
     persistent: dict[object, Allocation]
     arena: Allocation | None
+    views: dict[int, list[Buffer]] = field(default_factory=dict)  # by the root buffer whose memory they see
     created: list[Allocation] = field(default_factory=list)
 
 
@@ -47,6 +48,7 @@ class Storage:
         self._persistent: dict[object, Allocation] = {}
         self._arena: Allocation | None = None
         self.addresses: list[int] = []
+        self._views: dict[int, list[Buffer]] = {}
 
     @property
     def arena_nbytes(self) -> int:
@@ -77,6 +79,7 @@ class Storage:
         for buffer in plan.buffers:
             if buffer.is_view:
                 draft.addresses[buffer.index] = draft.addresses[buffer.base] + buffer.offset
+                draft.views.setdefault(buffer.base, []).append(buffer)
         return draft
 
     def commit(self, draft: Draft) -> None:
@@ -89,6 +92,7 @@ class Storage:
         self._persistent = draft.persistent
         self._arena = draft.arena
         self.addresses = draft.addresses
+        self._views = draft.views
 
     def discard(self, draft: Draft) -> None:
         """Give back what only the draft uses."""
@@ -100,22 +104,21 @@ class Storage:
         if self._arena is not None:
             self._device.fill(self._arena.address, self._arena.nbytes, 0xFF)
 
-    def move(self, plan: Plan, index: int, address: int) -> None:
+    def move(self, index: int, address: int) -> None:
         """Record that a root buffer (and its views) has another address."""
         self.addresses[index] = address
-        for buffer in plan.buffers:
-            if buffer.base == index and buffer.is_view:
-                self.addresses[buffer.index] = address + buffer.offset
+        for view in self._views.get(index, ()):
+            self.addresses[view.index] = address + view.offset
 
-    def swap(self, plan: Plan, current: Buffer, previous: Buffer) -> bool:
+    def swap(self, current: Buffer, previous: Buffer) -> bool:
         """Exchange the memory of a delay's two buffers; False before the first frame: nothing to pass on."""
         here, there = self._persistent[current.owner], self._persistent[previous.owner]
         if here.fresh:
             here.fresh = there.fresh = False
             return False
         self._persistent[current.owner], self._persistent[previous.owner] = there, here
-        self.move(plan, current.index, there.address)
-        self.move(plan, previous.index, here.address)
+        self.move(current.index, there.address)
+        self.move(previous.index, here.address)
         return True
 
     def mark_fresh(self, current: Buffer, previous: Buffer) -> None:

@@ -71,6 +71,16 @@ def test_any_number_of_parameters_in_the_block_is_one_upload(pipeline: Pipeline,
     assert pipeline.frame() == {"launch": 1, "upload": 1, "upload_bytes": 16_000}
 
 
+def test_a_delay_swaps_two_pointers(pipeline: Pipeline) -> None:
+    add, delay = pipeline.engine.add(toy.Add(), toy.Delay())
+    pipeline.engine.connect(add.c, delay.x)
+    pipeline.engine.connect(delay.y, add.b)
+    pipeline.engine.bind(add.a, X)
+    pipeline.start()
+    for _ in range(3):
+        assert pipeline.frame() == {"launch": 1, "set_address": 2}
+
+
 def test_weight_and_state_contents_are_one_copy_each(pipeline: Pipeline) -> None:
     offset, accumulate = pipeline.engine.add(toy.Offset([1, 2, 3, 4]), toy.Accumulate())
     pipeline.engine.bind(offset.x, X.reshape(16, 4))

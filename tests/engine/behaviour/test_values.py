@@ -281,6 +281,33 @@ def test_inner_ports_can_be_kept(engine: cg.CudaEngine) -> None:
     np.testing.assert_array_equal(engine.read(scales[-1].y), 16 * X)
 
 
+def test_views_of_delayed_memory_follow_the_swap(engine: cg.CudaEngine) -> None:
+    class Halves(cg.Block):
+        def __init__(self) -> None:
+            super().__init__()
+            with cg.BlockBuilder(self) as b:
+                self.x = b.input("x", (8,))
+                self.factor = b.parameter("factor", 1.0)
+                self.y = b.output("y", (8,))
+                b.elementwise("y = factor * x", x=self.x, factor=self.factor, y=self.y)
+                self.second = b.view(self.y, (4,), offset=4, name="second")
+                self.before = b.delay(self.y, name="before")
+
+    halves, add, shift = engine.add(Halves(), toy.Add(), toy.Shift())
+    engine.connect(halves.second, shift.x)
+    engine.connect(halves.y, add.a)
+    engine.connect(halves.before, add.b)
+    engine.keep(halves.second)
+    x = np.arange(8, dtype=np.float32)
+    engine.bind(halves.x, x)
+    for factor in (1, 2, 3, 4):
+        halves.factor.value = float(factor)
+        engine.update()
+        np.testing.assert_array_equal(engine.read(halves.second), factor * x[4:])
+        np.testing.assert_array_equal(engine.read(shift.y), factor * x[4:])
+        np.testing.assert_array_equal(engine.read(add.c), (2 * factor - 1) * x)
+
+
 def test_a_delay_is_read_at_its_source(engine: cg.CudaEngine) -> None:
     scale, delay, shift = engine.add(toy.Scale(1.0), toy.Delay(), toy.Shift())
     engine.connect(scale.y, delay.x)
