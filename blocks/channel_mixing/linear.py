@@ -12,7 +12,7 @@ from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
 from cudagraph.shape import ceil_div, maximum, minimum
 
-from .activation import ACTIVATIONS, activate
+from ..activation.formulas import ACTIVATIONS, activate
 
 _FLOATING = ("float16", "bfloat16", "float32", "float64")
 
@@ -60,7 +60,7 @@ class Linear(Block):
         rows = self.x.rows
         product = b.scratch(self.y.shape, self.y.dtype)
         b.kernel(
-            "neural/matmul",
+            "channel_mixing/matmul",
             threads=(16, 16),
             grid=(maximum(1, ceil_div(rows, 64)), ceil_div(columns, 64)),
             x=self.x,
@@ -73,10 +73,10 @@ class Linear(Block):
         define = {"ACTIVATION": self.activation}
         if self.bias is None:
             elements = ceil_div(self.y.size, 4)
-            b.kernel("neural/activation", elements=elements, define=define, x=product, y=self.y, n=self.y.size)
+            b.kernel("activation/activation", elements=elements, define=define, x=product, y=self.y, n=self.y.size)
             return
         b.kernel(
-            "neural/bias_activation",
+            "channel_mixing/bias_activation",
             threads=(32, 8),
             grid=(ceil_div(columns, 32), minimum(1024, maximum(1, ceil_div(rows, 8)))),
             define=define,

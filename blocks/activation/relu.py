@@ -8,7 +8,7 @@ from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 from cudagraph.shape import ceil_div
 
-from .activation import activate
+from .formulas import activate
 
 
 class ReLU(Block):
@@ -23,7 +23,7 @@ class ReLU(Block):
             self.x = b.input("x", (...,), "T")
             self.y = b.output("y", self.x.shape, "T")
             b.kernel(
-                "neural/activation",
+                "activation/activation",
                 elements=ceil_div(self.y.size, 4),
                 define={"ACTIVATION": "relu"},
                 x=self.x,

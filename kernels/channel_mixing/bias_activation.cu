@@ -5,7 +5,7 @@
 //         Neighbouring threads own neighbouring columns: every access is coalesced.
 // Floor:  2 rows x columns elements of traffic, 2 (relu) to 11 (gelu) operations each.
 
-#include "neural/activation.cuh"
+#include "activation/activation.cuh"
 
 static_assert(Floating<T>::value, "bias_activation takes float16, bfloat16, float32 or float64 tensors");
 

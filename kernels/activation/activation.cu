@@ -5,7 +5,7 @@
 // Floor:  2 n elements of traffic; n operations (relu) to 10 n (gelu).
 
 #include "elementwise.cuh"
-#include "neural/activation.cuh"
+#include "activation/activation.cuh"
 
 static_assert(Floating<T>::value, "activation takes float16, bfloat16, float32 or float64 tensors");
 

@@ -26,7 +26,7 @@ class Softmax(Block):
             lanes = 32 * minimum(32, maximum(1, ceil_div(columns, 1024)))
             rows = maximum(1, 256 // lanes)
             b.kernel(
-                "neural/softmax",
+                "activation/softmax",
                 threads=(lanes, rows),
                 grid=maximum(1, ceil_div(self.x.rows, rows)),
                 x=self.x,
