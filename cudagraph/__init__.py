@@ -24,6 +24,7 @@ from .port import Port as Port
 from .render import render as render
 from .shape import Dim as Dim
 from .shape import ceil_div as ceil_div
+from .shape import equal as equal
 from .shape import maximum as maximum
 from .shape import minimum as minimum
 from .source import CudaSource as CudaSource

@@ -18,7 +18,7 @@ from .parameter import Parameter
 from .port import Direction, Port
 from .shape import show_shape
 from .source import CudaSource, KernelSource, resolve_source
-from .state_dict import LoadReport, load_tensors
+from .state_dict import Layout, LoadReport, load_tensors
 from .tensor import State, Tensor, Weight
 from .work import Description, Kernel
 
@@ -144,24 +144,32 @@ class Block:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all weights and persistent states, by torch-style dotted names."""
-        return {name: tensor.value.copy() for name, tensor in self._stored().items()}
+        arrays: dict[str, np.ndarray] = {}
+        for layouts in self._stored():
+            arrays.update(layouts[0].split(layouts[0].tensor.value))
+        return arrays
 
     def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> LoadReport:
         """Take weights and states from arrays by dotted name; hot when the block is running.
 
         Every array is checked before the first one is taken. With `strict`, a missing, unexpected or mismatched tensor
         is a `DescriptionError` and nothing changes; without, what fits is loaded. Returns the report either way.
+        A tensor with several layouts (`BlockBuilder.stored_as`) is taken from the first one that is there.
         """
         return load_tensors(self.path, self._stored(), mapping, strict)
 
-    def _stored(self) -> dict[str, Weight | State]:
-        stored: dict[str, Weight | State] = {}
+    def _stored(self) -> list[list[Layout]]:
+        """The layouts in which each tensor may be stored; what an outer block says comes first, own names last."""
+        said: dict[Tensor, list[Layout]] = {}
+        tensors: list[Layout] = []
         for prefix, block in self.walk():
             join = prefix.replace("/", ".") + "." if prefix else ""
+            for layout in block.description.layouts:
+                said.setdefault(layout.tensor, []).append(layout.under(join))
             for tensor in block.description.tensors:
                 if isinstance(tensor, Weight) or (isinstance(tensor, State) and tensor.persistent):
-                    stored[join + tensor.name] = tensor
-        return stored
+                    tensors.append(Layout(tensor, ((join + tensor.name, -1),)))
+        return [[*said.get(layout.tensor, ()), layout] for layout in tensors]
 
     def source_of(self, work: int) -> KernelSource:
         """The source that the kernel at this position of the description runs now."""

@@ -12,7 +12,8 @@ leaves nothing half-described.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -28,9 +29,10 @@ from .kernel_arguments import bind_arguments, ctype_of, is_scalar_operand
 from .library import OPERATIONS, LibraryOperation
 from .option import Option
 from .parameter import Parameter
-from .port import AppendPort, DelayPort, Direction, Port, ViewPort
+from .port import AppendPort, DelayPort, Direction, FaultPort, Port, ViewPort
 from .shape import DimSpec, Size, SizeLike, check_shape, show_shape
 from .source import resolve_source
+from .state_dict import Layout
 from .tensor import Scratch, State, Tensor, Weight
 from .wiring import check_order, check_wire
 from .work import Capture, Copy, Description, Fill, Kernel, LibraryCall, Operand, Work
@@ -57,7 +59,10 @@ class BlockBuilder:
         self._parameters: list[Parameter[Any]] = []
         self._options: list[Option] = []
         self._tensors: list[Tensor] = []
+        self._layouts: list[Layout] = []
         self._work: list[Work] = []
+        self._conditions: dict[int, tuple[SizeLike, ...]] = {}  # of work, by position
+        self._where: tuple[SizeLike, ...] = ()  # the conditions that hold for what is described now
         self._children: dict[Block, str | None] = {}
         self._wires: dict[Port, Port] = {}  # destination -> source
         self._order: list[tuple[Block, Block]] = []
@@ -84,10 +89,12 @@ class BlockBuilder:
                 options=tuple(self._options),
                 tensors=tuple(self._tensors),
                 work=tuple(self._work),
+                conditions=dict(self._conditions),
                 children=tuple(self._children),
                 wires=tuple((source, destination) for destination, source in self._wires.items()),
                 order=tuple(self._order),
                 exposed=tuple(self._exposed.items()),
+                layouts=tuple(self._layouts),
             )
         )
 
@@ -115,6 +122,14 @@ class BlockBuilder:
         self._name(port.count.name)
         self._ports += (port, port.count)
         return port
+
+    def fault(self, name: str, message: str) -> FaultPort:
+        """A device counter (`unsigned*` in kernels) of wrong input, zero when a frame starts.
+
+        When a kernel adds to it, the block's `debug` state is an error with `message` and the count, until a frame
+        ends without.
+        """
+        return self._add_port(FaultPort(self._block, name, message))
 
     def delay(self, source: Port, init: Any = 0, *, name: str | None = None) -> Port:
         """The value `source` had at the end of the last frame; `init` (scalar, array, initialiser) before the first.
@@ -156,6 +171,21 @@ class BlockBuilder:
             raise DescriptionError(f"weight {name}: a weight's shape is made of ints, not {show_shape(lengths)}")
         _check_init(f"weight {name}", lengths, init)
         return self._add_tensor(Weight(self._block, self._name(name), lengths, parse_dtype(dtype), init))  # type: ignore[arg-type]
+
+    def stored_as(
+        self, weight: Weight, parts: str | Mapping[str, int], *, axis: int = 0, transpose: bool = False
+    ) -> None:
+        """Load and store a weight (an own one, or one inside of a child) under other names than its own.
+
+        `parts` is one name, or names with the lengths of consecutive slices along `axis`, as dotted names relative to
+        this block; with `transpose`, the arrays have their last two dimensions swapped. Said several times, the first
+        is how `state_dict` gives the weight out, and each is one way to load it; its own name stays another.
+        """
+        self._check_open()
+        subject = f"{self._block.path}: stored_as"
+        if not isinstance(weight, Weight) or (weight.block is not self._block and weight.block.root not in self._children):
+            raise DescriptionError(f"{subject} takes a weight of this block or of its children, not {weight!r}")
+        self._layouts.append(_checked_layout(subject, weight, parts, axis, transpose))
 
     def state(
         self, name: str, shape: ShapeLike, dtype: object = "float32", init: Any = 0, *, persistent: bool = True
@@ -211,7 +241,7 @@ class BlockBuilder:
             raise DescriptionError(
                 f"{subject}: give either elements= (one thread each) or grid=, not {'none' if grid is None else 'both'}"
             )
-        self._work.append(
+        self._add_work(
             Kernel(
                 name=name,
                 source=source,
@@ -260,7 +290,7 @@ class BlockBuilder:
         for name in (*known.inputs, *known.outputs):
             if name in arguments:
                 self._check_operand(f"{subject} {name}", arguments[name], name in known.outputs)
-        self._work.append(
+        self._add_work(
             LibraryCall(
                 name=self._work_name(operation.rpartition(".")[2]),
                 operation=operation,
@@ -289,20 +319,42 @@ class BlockBuilder:
             self._check_operand(f"{self._block.path}:{name} inputs", operand, False)
         for operand in writes:
             self._check_operand(f"{self._block.path}:{name} outputs", operand, True)
-        self._work.append(Capture(name, function, host, reads, writes))
+        self._add_work(Capture(name, function, host, reads, writes))
 
     def copy(self, source: Operand, target: Operand) -> None:
         """Copy one tensor into another of the same size."""
         self._check_operand(f"{self._block.path}:copy source", source, False)
         self._check_operand(f"{self._block.path}:copy target", target, True)
-        self._work.append(Copy(self._work_name("copy"), source, target))
+        self._add_work(Copy(self._work_name("copy"), source, target))
 
     def fill(self, target: Operand, value: int = 0) -> None:
         """Set every byte of a tensor to `value` (0 to 255)."""
         self._check_operand(f"{self._block.path}:fill target", target, True)
         if not isinstance(value, int) or not 0 <= value <= 255:
             raise DescriptionError(f"{self._block.path}:fill sets bytes: the value is 0 to 255, not {value!r}")
-        self._work.append(Fill(self._work_name("fill"), target, value))
+        self._add_work(Fill(self._work_name("fill"), target, value))
+
+    @contextmanager
+    def where(self, condition: SizeLike) -> Iterator[None]:
+        """Work described inside is part of the plan only where a size is not 0: `with b.where(self.x.rows <= 8):`.
+
+        The choice is made when the plan is, from the shapes at hand. Conditions nest. Ports, memory and children are
+        described outside; `ShapeError` when the plan is made and no work is left to write an output.
+        """
+        self._check_open()
+        if not isinstance(condition, (Size, int, str)):
+            raise DescriptionError(f"{self._block.path}: where takes a size such as x.rows <= 8, not {condition!r}")
+        before = self._where, len(self._children), len(self._ports), len(self._tensors)
+        self._where = (*self._where, condition)
+        try:
+            yield
+        finally:
+            self._where = before[0]
+        if before[1:] != (len(self._children), len(self._ports), len(self._tensors)):
+            raise DescriptionError(
+                f"{self._block.path}: ports, memory and children are the same for every shape; "
+                "describe them before where(...)"
+            )
 
     # Composition
 
@@ -413,6 +465,11 @@ class BlockBuilder:
         self._names.add(name)
         return name
 
+    def _add_work(self, work: Work) -> None:
+        if self._where:
+            self._conditions[len(self._work)] = self._where
+        self._work.append(work)
+
     def _work_name(self, name: str) -> str:
         self._check_open()
         taken = {work.name for work in self._work}
@@ -489,6 +546,21 @@ def _check_init(subject: str, shape: tuple[DimSpec, ...], init: Any) -> None:
     given = None if init is None or callable(init) else np.shape(init)
     if given and all(isinstance(length, int) for length in shape) and given != shape:
         raise ShapeError(f"{subject} has the shape {show_shape(shape)}; its initial value has {show_shape(given)}")
+
+
+def _checked_layout(
+    subject: str, weight: Weight, parts: str | Mapping[str, int], axis: int, transpose: bool
+) -> Layout:
+    whole = isinstance(parts, str)
+    named = ((parts, -1),) if isinstance(parts, str) else tuple(parts.items())
+    rank = len(tuple(weight.shape))
+    if not -rank <= axis < rank or (transpose and rank < 2):
+        wanted = "the array has at least two dimensions" if transpose else f"axis is from {-rank} to {rank - 1}"
+        raise DescriptionError(f"{subject}: {weight} cannot be stored so; {wanted}")
+    if not whole and sum(length for _, length in named) != weight.shape[axis]:
+        given = " + ".join(f"{name} {length}" for name, length in named) or "nothing"
+        raise ShapeError(f"{subject}: {given} is not the length of axis {axis} of {weight}")
+    return Layout(weight, named, axis, transpose)
 
 
 def _checked_define(subject: str, define: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

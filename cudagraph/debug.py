@@ -24,6 +24,7 @@ class BlockDebug:
     __slots__ = (
         "_append_counts",
         "_append_overflow",
+        "_faults",
         "_collect",
         "_frame",
         "_mean_ms",
@@ -46,6 +47,7 @@ class BlockDebug:
         self._samples = 0
         self._append_counts: dict[str, int] = {}
         self._append_overflow: dict[str, int] = {}
+        self._faults: dict[str, int] = {}  # message -> how often in the last frame
         self._frame = -1
 
     @property
@@ -105,6 +107,22 @@ class BlockDebug:
             self.set_state(BlockState.WARNING, f"append overflow: {lost} elements; raise the capacity or append less")
         elif self._append_overflow.pop(port, None) is not None and not self._append_overflow:
             self.set_state(BlockState.OK)
+
+    def add_fault(self, frame: int, message: str, count: int) -> None:
+        """Called by the engine for each fault counter and finished frame."""
+        self._frame = frame
+        if not count and message not in self._faults:
+            return
+        shown = self._shown_faults()
+        if count:
+            self._faults[message] = count
+        else:
+            del self._faults[message]
+        if self.state is not BlockState.ERROR or self.message == shown:  # another error is the one to mend first
+            self.set_state(BlockState.ERROR if self._faults else BlockState.OK, self._shown_faults())
+
+    def _shown_faults(self) -> str:
+        return "; ".join(f"{text} ({number:,} times)" for text, number in self._faults.items())
 
     def _fresh(self) -> None:
         if self._collect is not None:

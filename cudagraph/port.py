@@ -110,6 +110,24 @@ class AppendPort(Port):
         self.count = Port(block, f"{name}_count", Direction.OUTPUT, (), np.dtype(np.uint32))
 
 
+class FaultPort(Port):
+    """A device counter that kernels raise when their input is wrong: `message` then stands on the block."""
+
+    __slots__ = ("inner", "message")
+
+    capacity = 0
+
+    def __init__(self, block: Block, name: str, message: str) -> None:
+        super().__init__(block, name, Direction.OUTPUT, (), np.dtype(np.uint32))
+        self.message = message
+        self.inner = True  # read through `block.debug`: not one of the block's outputs
+
+    @property
+    def count(self) -> Port:
+        """The counter: the port itself."""
+        return self
+
+
 class DelayPort(Port):
     """Last frame's value of another port; `init` before the first frame. It breaks cycles."""
 

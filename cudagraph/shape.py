@@ -41,7 +41,10 @@ class Scope(Protocol):
 
 
 class Size:
-    """An integer known when the plan is made. Supports + - * // % with ints and other sizes."""
+    """An integer known when the plan is made. Supports + - * // % with ints and other sizes.
+
+    `<`, `<=`, `>`, `>=` and `equal(a, b)` give conditions for `BlockBuilder.where`: 1 where they hold, else 0.
+    """
 
     def evaluate(self, scope: Scope) -> int:
         """The number, or `Unresolved`."""
@@ -74,8 +77,23 @@ class Size:
     def __mod__(self, other: int | Size) -> Size:
         return Arithmetic("%", self, other)
 
+    def __lt__(self, other: int | Size) -> Size:
+        return Arithmetic("<", self, other)
+
+    def __le__(self, other: int | Size) -> Size:
+        return Arithmetic("<=", self, other)
+
+    def __gt__(self, other: int | Size) -> Size:
+        return Arithmetic(">", self, other)
+
+    def __ge__(self, other: int | Size) -> Size:
+        return Arithmetic(">=", self, other)
+
     def __bool__(self) -> bool:
-        raise DescriptionError(f"{self} is known only when the plan is made; it cannot decide an `if` in a constructor")
+        raise DescriptionError(
+            f"{self} is known only when the plan is made; it cannot decide an `if` in a constructor, "
+            "but `with b.where(...)` can use it"
+        )
 
 
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
@@ -84,6 +102,11 @@ _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "*": operator.mul,
     "//": operator.floordiv,
     "%": operator.mod,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "equal": operator.eq,
     "min": min,
     "max": max,
     "ceil_div": lambda a, b: -(-a // b),
@@ -102,7 +125,7 @@ class Arithmetic(Size):
         """The operation on the values of both sides; `ShapeError` when it divides by zero."""
         left, right = evaluate_size(self.left, scope), evaluate_size(self.right, scope)
         try:
-            return _OPERATIONS[self.operation](left, right)
+            return int(_OPERATIONS[self.operation](left, right))
         except ZeroDivisionError:
             raise ShapeError(f"{self} divides by zero: {self.right} is 0 here") from None
 
@@ -182,6 +205,11 @@ def minimum(a: int | Size, b: int | Size) -> Any:
 def maximum(a: int | Size, b: int | Size) -> Any:
     """The larger of two sizes."""
     return _combine("max", a, b)
+
+
+def equal(a: int | Size, b: int | Size) -> Any:
+    """1 where two sizes are the same, else 0: a condition for `BlockBuilder.where`."""
+    return _combine("equal", a, b)
 
 
 def _combine(operation: str, a: int | Size, b: int | Size) -> Any:

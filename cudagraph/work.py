@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .option import Option
@@ -12,6 +12,7 @@ from .port import Port
 from .shape import SizeLike
 from .signature import ArgumentKind, KernelArgument
 from .source import KernelSource
+from .state_dict import Layout
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ class Description:
     options: tuple[Option, ...] = ()
     tensors: tuple[Tensor, ...] = ()
     work: tuple[Work, ...] = ()
+    conditions: Mapping[int, tuple[SizeLike, ...]] = field(default_factory=dict)  # of the work at these positions
     children: tuple[Block, ...] = ()
     wires: tuple[tuple[Port, Port], ...] = ()  # (source, destination)
     order: tuple[tuple[Block, Block], ...] = ()  # (earlier, later)
     exposed: tuple[tuple[str, Port | Parameter[Any]], ...] = ()
+    layouts: tuple[Layout, ...] = ()  # names under which tensors are stored, besides their own

@@ -264,7 +264,7 @@ class Builder:
 
     def _fail(self, error: CudaGraphError, running: bool) -> None:
         self.errors = (error,)
-        if isinstance(error.block, Block) and error.block.debug.state is not BlockState.ERROR:
+        if isinstance(error.block, Block) and not _is_marked(error.block, error):
             _mark(error.block, error, running)
 
     def _recover(self, context: Context) -> None:
@@ -290,6 +290,12 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _is_marked(block: Block, error: CudaGraphError) -> bool:
+    """Whether the block already says what is wrong: kernels that do not compile have marked theirs."""
+    debug = block.debug
+    return debug.state is BlockState.ERROR and (isinstance(error, CompileError) or str(error) in debug.message)
 
 
 def _mark(block: Block, error: CudaGraphError, running: bool) -> None:

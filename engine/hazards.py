@@ -13,7 +13,7 @@ from cudagraph.work import Operand
 
 from .flatten import FlatContext
 from .order import Cycle, ancestors, topological_order
-from .steps import StepGraph, collect_steps
+from .steps import Included, StepGraph, collect_steps
 
 Order = Iterable[tuple[Block, Block]]  # (earlier, later)
 
@@ -26,15 +26,17 @@ class _NeededLater(Exception):
         self.ports = ports
 
 
-def order_steps(flat: FlatContext, order: Order, stays: Collection[Operand]) -> StepGraph:
+def order_steps(
+    flat: FlatContext, order: Order, stays: Collection[Operand], included: Included = lambda block, position: True
+) -> StepGraph:
     """All work in an order that respects every hazard. A circle is a `DescriptionError`.
 
     Outputs take over the memory of their in-place inputs wherever that changes no result and closes no circle; `stays`
-    are tensors that must be readable after the frame.
+    are tensors that must be readable after the frame; work that is not `included` is left out.
     """
     denied: set[Port] = set()
     while True:
-        graph = collect_steps(flat, stays, denied)
+        graph = collect_steps(flat, stays, denied, included)
         try:
             _connect(graph, order)
         except _NeededLater as conflict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from cudagraph.source import KernelSource
 from cudagraph.tensor import State, Weight
 from cudagraph.work import Capture, Copy, Fill, Kernel, LibraryCall, Operand
 
+from .conditions import check_conditions, work_is_included
 from .flatten import FlatContext, flatten
 from .hazards import order_steps
 from .order import reduce_edges
@@ -62,8 +64,10 @@ def lower(context: Context, bound: Mapping[Port, TensorType], *, keep_all: bool 
     flat = flatten(context)
     resolver = Resolver(flat, bound)
     resolver.run()
+    check_conditions(flat.blocks, resolver)
     shown = _shown(flat, context, keep_all)
-    graph = order_steps(flat, context.order, {flat.viewed(port) for port in shown})
+    stays = {flat.viewed(port) for port in shown}
+    graph = order_steps(flat, context.order, stays, partial(work_is_included, resolver))
     return _Lowering(graph, resolver, shown).plan()
 
 

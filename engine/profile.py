@@ -11,6 +11,7 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.errors import DescriptionError
+from cudagraph.port import AppendPort, FaultPort
 
 from .devices.base import Device, FrameRecord, Timing
 from .plan import Plan
@@ -42,7 +43,7 @@ class Profile:
         self.frames: deque[FrameRecord] = deque(maxlen=_KEPT_FRAMES)
         self._first_frame = 0
         self._blocks: list[tuple[Block, np.ndarray]] | None = None  # made when times are first published
-        self._ports: list[tuple[Block, str, int, int]] | None = None
+        self._ports: list[tuple[AppendPort | FaultPort, int]] | None = None
 
     @property
     def observing(self) -> bool:
@@ -84,9 +85,13 @@ class Profile:
 
     def _publish_counts(self, frame: int, counters: np.ndarray, running: Running) -> None:
         if self._ports is None:
-            self._ports = [(c.port.block, c.port.name, c.index, c.capacity) for c in running.plan.counters]
-        for block, port, index, capacity in self._ports:
-            block.debug.add_count(frame, port, int(counters[index]), capacity)
+            self._ports = [(c.port, c.index) for c in running.plan.counters]
+        for port, index in self._ports:
+            count = int(counters[index])
+            if isinstance(port, FaultPort):
+                port.block.debug.add_fault(frame, port.message, count)
+            else:
+                port.block.debug.add_count(frame, port.name, count, port.capacity)
 
     def _publish_times(self, frame: int, times: np.ndarray, running: Running) -> None:
         if self._blocks is None:

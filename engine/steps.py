@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from cudagraph.block import Block
-from cudagraph.port import AppendPort, DelayPort, Direction, Port, ViewPort
+from cudagraph.port import AppendPort, DelayPort, Direction, FaultPort, Port, ViewPort
 from cudagraph.work import Capture, Copy, LibraryCall, Operand, Work
 
 from .flatten import FlatContext
@@ -38,7 +38,7 @@ class StepGraph:
     delays: list[DelayPort] = field(default_factory=list)
     copied_delays: set[DelayPort] = field(default_factory=set)
     delay_copies: set[int] = field(default_factory=set)  # the steps that copy them, when their readers are done
-    appends: list[AppendPort] = field(default_factory=list)
+    appends: list[AppendPort | FaultPort] = field(default_factory=list)
     counters: set[Operand] = field(default_factory=set)
     overwritten: set[Operand] = field(default_factory=set)  # sources whose memory an in-place output has taken
 
@@ -50,7 +50,13 @@ class StepGraph:
         return operand
 
 
-def collect_steps(flat: FlatContext, stays: Collection[Operand], denied: Collection[Port]) -> StepGraph:
+Included = Callable[[Block, int], bool]
+"""Whether a block's work at a position is part of the plan, or `where` leaves it out for the shapes at hand."""
+
+
+def collect_steps(
+    flat: FlatContext, stays: Collection[Operand], denied: Collection[Port], included: Included
+) -> StepGraph:
     """Every block's work in order of description, and the copies it needs.
 
     `stays` are tensors that must be readable after the frame, `denied` outputs that get a copy of their in-place input.
@@ -60,7 +66,7 @@ def collect_steps(flat: FlatContext, stays: Collection[Operand], denied: Collect
         for port in block.description.ports:
             if isinstance(port, DelayPort):
                 graph.delays.append(port)
-            elif isinstance(port, AppendPort):
+            elif isinstance(port, (AppendPort, FaultPort)):
                 graph.appends.append(port)
                 graph.counters.add(port.count)
     if graph.appends:
@@ -70,6 +76,8 @@ def collect_steps(flat: FlatContext, stays: Collection[Operand], denied: Collect
             if port.inplace is not None:
                 _take_over(graph, port, stays, denied)
         for position, work in enumerate(block.description.work):
+            if position in block.description.conditions and not included(block, position):
+                continue
             reads, writes = work.operands()
             _add(graph, Step(block, position, work, tuple(map(flat.source, reads)), tuple(map(flat.source, writes))))
     _add_delay_copies(graph)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cudagraph.dirty import DirtyTracker
-from cudagraph.errors import DescriptionError
+from cudagraph.errors import DescriptionError, ShapeError
 
 
 def linear(block, b):
@@ -159,3 +159,58 @@ def test_a_state_of_unknown_size_is_reported():
     block = describe(lambda block, b: b.state("s", ("n",)))
     report = block.load_state_dict({"s": np.ones(2)}, strict=False)
     assert "s: described.s: float32[n] has no size yet" in report.mismatched[0]
+
+
+def packed(block, b):
+    block.weight = b.weight("gate_up", (5, 3), init=lambda shape, dtype: np.arange(15, dtype=dtype).reshape(shape))
+    b.stored_as(block.weight, {"gate.weight": 2, "up.weight": 3})
+
+
+def conv1d(block, b):
+    block.inner = b.child(describe(packed))
+    block.plain = b.weight("plain", (2, 4), init=lambda shape, dtype: np.arange(8, dtype=dtype).reshape(shape))
+    b.stored_as(block.plain, "c.weight", transpose=True)
+    b.stored_as(block.plain, {"left": 1, "right": 3}, axis=1)
+
+
+def test_a_packed_weight_is_given_out_and_taken_in_parts():
+    block = describe(packed)
+    arrays = block.state_dict()
+    assert {name: array.shape for name, array in arrays.items()} == {"gate.weight": (2, 3), "up.weight": (3, 3)}
+    arrays["gate.weight"] += 100
+    assert block.load_state_dict(arrays).loaded == ("gate.weight", "up.weight")
+    np.testing.assert_array_equal(block.weight.value[:, 0], [100, 103, 6, 9, 12])
+    block.load_state_dict({"gate_up": np.zeros((5, 3))})  # its own name is another way
+    assert not block.weight.value.any()
+
+
+def test_layouts_of_inner_and_outer_blocks():
+    block = describe(conv1d)
+    arrays = block.state_dict()
+    assert list(arrays) == ["c.weight", "inner.gate.weight", "inner.up.weight"]
+    np.testing.assert_array_equal(arrays["c.weight"], block.plain.value.T)
+    arrays["c.weight"] = np.arange(8).reshape(4, 2) * 2
+    block.load_state_dict(arrays)
+    np.testing.assert_array_equal(block.plain.value, arrays["c.weight"].T)
+    block.load_state_dict({"left": np.zeros((2, 1)), "right": np.ones((2, 3))}, strict=False)
+    np.testing.assert_array_equal(block.plain.value, [[0, 1, 1, 1]] * 2)
+
+
+def test_a_second_copy_under_another_known_name_is_expected():
+    block = describe(conv1d)
+    arrays = block.state_dict()
+    assert block.load_state_dict(arrays | {"plain": block.plain.value}).complete
+
+
+def test_wrong_parts_are_named():
+    block = describe(packed)
+    report = block.load_state_dict({"gate.weight": np.zeros((2, 3))}, strict=False)
+    assert report.missing == ("up.weight",) and not report.loaded
+    report = block.load_state_dict({"gate.weight": np.zeros((3, 2)), "up.weight": np.zeros((3, 3))}, strict=False)
+    assert "its part of" in report.mismatched[0] and "the array is [3, 2]" in report.mismatched[0]
+    with pytest.raises(DescriptionError, match="cannot be stored so; axis is from -2 to 1"):
+        describe(lambda block, b: b.stored_as(b.weight("w", (2, 3)), {"a": 2}, axis=2))
+    with pytest.raises(ShapeError, match="a 2 \\+ b 2 is not the length of axis 1"):
+        describe(lambda block, b: b.stored_as(b.weight("w", (2, 3)), {"a": 2, "b": 2}, axis=1))
+    with pytest.raises(DescriptionError, match="takes a weight of this block"):
+        describe(lambda block, b: b.stored_as(describe(packed).weight, "x"))
