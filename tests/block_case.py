@@ -41,6 +41,17 @@ def compare_values(block: cg.Block, given: tuple[np.ndarray, ...], expected: tup
         np.testing.assert_allclose(one.astype(np.float64), wanted, rtol=0, atol=tolerance * scale)
 
 
+def largest_error(given: tuple[np.ndarray, ...], expected: tuple[Any, ...]) -> float:
+    """The largest difference of any output, relative to the largest expected value."""
+    largest = 0.0
+    for one, wanted in zip(given, expected, strict=True):
+        finite = np.isfinite(np.asarray(wanted, np.float64))
+        if one.dtype.names is None and finite.any():
+            scale = max(1.0, float(np.abs(wanted[finite]).max()))
+            largest = max(largest, float(np.abs(one[finite].astype(np.float64) - wanted[finite]).max()) / scale)
+    return largest
+
+
 @dataclass(frozen=True)
 class Case:
     """One block under test. `inputs(random, size, dtype)` gives an array for each input port."""

@@ -1,4 +1,4 @@
-"""The command line: demo, doctor, kernels, cache."""
+"""The command line: demo, doctor, blocks, kernels, cache."""
 
 from __future__ import annotations
 

@@ -90,6 +90,19 @@ def kernels(
     raise typer.Exit(run(compiled=compile or bool(arch), archs=tuple(arch or ()), as_json=json))
 
 
+@app.command()
+def blocks(
+    family: Annotated[str | None, typer.Option(help="Only one family, such as activation.")] = None,
+    built: Annotated[bool, typer.Option("--built", help="Only what is built.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page of the documentation.")] = False,
+    json: Json = False,
+) -> None:
+    """The catalogue of blocks: definition, status, oracles and the largest measured error."""
+    from .blocks import run
+
+    raise typer.Exit(run(family=family, built=built, as_json=json, as_markdown=markdown))
+
+
 @cache_app.callback()
 def cache(context: typer.Context, json: Json = False) -> None:
     """The compiled kernels on disk: where, and how much."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,36 @@ import cudagraph as cg
 
 DEVICES = ["emulated"] if EMULATED else ["host", pytest.param("cuda", marks=pytest.mark.gpu)]
 collect_ignore = ["test_wheels.py"] if EMULATED else []
+
+
+RECORDED = pytest.StashKey[dict[str, dict[str, float]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-errors", metavar="FILE", help="write the largest error of each block by dtype as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RECORDED] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    file, recorded = session.config.getoption("--record-errors", None), session.config.stash[RECORDED]
+    if file and recorded:
+        rows = [f"  {json.dumps(name)}: {json.dumps(errors)}" for name, errors in sorted(recorded.items())]
+        Path(file).write_text("{\n" + ",\n".join(rows) + "\n}\n")
+
+
+@pytest.fixture
+def record_error(request: pytest.FixtureRequest) -> Callable[[str, str, float], None]:
+    """Remembers an error of a block in a dtype, to be written when the tests end."""
+    recorded = request.config.stash[RECORDED]
+
+    def record(name: str, dtype: str, error: float) -> None:
+        errors = recorded.setdefault(name, {})
+        errors[dtype] = max(float(f"{error:.2g}"), errors.get(dtype, 0.0))
+
+    return record
 
 
 @pytest.fixture(params=DEVICES)

@@ -30,7 +30,7 @@ def test_version():
 
 def test_help_lists_the_commands():
     printed = cudagraph("--help").stdout
-    assert all(command in printed for command in ("demo", "doctor", "kernels", "cache"))
+    assert all(command in printed for command in ("demo", "doctor", "blocks", "kernels", "cache"))
 
 
 def test_demo_prints_one_json_object():
@@ -134,6 +134,22 @@ def test_kernels_lists_the_library():
     assert listed["math/scale"]["entry"] == "scale"
     assert "float factor" in listed["math/scale"]["arguments"]
     assert listed["math/scale"]["formula"] == "y = x * factor"
+
+
+def test_blocks_lists_the_catalogue():
+    listed = {entry["name"]: entry for entry in json.loads(cudagraph("blocks", "--json").stdout)}
+    assert len(listed) == 297
+    assert listed["Linear"]["blocks"] == ["Linear"]
+    assert 0 < listed["Linear"]["errors"]["float32"] < 1e-5
+    assert "torch:nn.Linear" in listed["Linear"]["oracles"]
+    built = json.loads(cudagraph("blocks", "--built", "--family", "activation", "--json").stdout)
+    assert {entry["family"] for entry in built} == {"activation"}
+    assert all(entry["blocks"] for entry in built)
+
+
+def test_blocks_of_an_unknown_family_are_none():
+    done = cudagraph("blocks", "--family", "alchemy")
+    assert (done.returncode, "0 of 0 are built" in done.stdout) == (1, True)
 
 
 def test_kernels_that_cannot_be_compiled_are_reported():
