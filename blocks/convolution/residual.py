@@ -1,0 +1,145 @@
+"""The blocks of residual networks: y = relu(f(x) + shortcut(x))."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cudagraph.block import Block
+from cudagraph.builder import BlockBuilder
+from cudagraph.port import Port
+
+from ..composition.sequential import Sequential
+from .composed import computed
+from .conv import Conv2d
+from .frozen_batch_norm import FrozenBatchNorm2d
+
+
+class ResNetBlock(Block):
+    """y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)): the basic block, 3x3 convolutions.
+
+    x: [..., I, H, W], y: [..., O, H', W'], H' = (H - 1) // stride + 1. The shortcut is x, or where its shape changes
+    (or with `downsample=True`) a 1x1 convolution and its normalisation. Names as in torchvision: conv1, bn1, conv2,
+    bn2, downsample.0, downsample.1. Normalisation uses the stored statistics, in one pass with activation and addition.
+    Types: see `Conv1d`. He et al. 2015, arXiv 1512.03385.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        *,
+        downsample: bool | None = None,
+        eps: float = 1e-5,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        changes = stride != 1 or in_channels != out_channels
+        self.conv1 = Conv2d(in_channels, out_channels, 3, stride, 1, bias=False, dtype=dtype, seed=seed)
+        self.bn1 = FrozenBatchNorm2d(out_channels, eps, activation="relu", dtype=dtype)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, 1, 1, bias=False, dtype=dtype, seed=seed)
+        self.bn2 = FrozenBatchNorm2d(out_channels, eps, activation="relu", residual=True, dtype=dtype)
+        self.downsample = (
+            shortcut(in_channels, out_channels, stride, eps, dtype, seed)
+            if (changes if downsample is None else downsample)
+            else None
+        )
+        with BlockBuilder(self) as b:
+            self.x = b.input("x", (..., in_channels, "H", "W"), dtype)
+            inner = b.apply(self.conv2, b.apply(self.bn1, b.apply(self.conv1, self.x)))
+            self.y = b.expose(b.apply(self.bn2, inner, _around(b, self.downsample, self.x)))
+
+    def reference(self, x: np.ndarray, **_: Any) -> np.ndarray:
+        """The same in NumPy with the weights that the block has, in the precision of x."""
+        inner = computed(self.conv2, computed(self.bn1, computed(self.conv1, x)))
+        return computed(self.bn2, inner, x if self.downsample is None else computed(self.downsample, x))
+
+
+class BottleneckBlock(Block):
+    """y = relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)): 1x1, 3x3, 1x1 convolutions.
+
+    x: [..., I, H, W], y: [..., 4 P, H', W'] for P = `planes`; the 3x3 convolution has P base_width / 64 * groups
+    channels in `groups`, and the stride (as torchvision; the paper strides in the first). The shortcut, names, types
+    and normalisation are those of `ResNetBlock`, with conv3 and bn3. He et al. 2015, arXiv 1512.03385.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        downsample: bool | None = None,
+        eps: float = 1e-5,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        width, out_channels = int(planes * (base_width / 64)) * groups, 4 * planes
+        changes = stride != 1 or in_channels != out_channels
+        self.conv1 = Conv2d(in_channels, width, 1, bias=False, dtype=dtype, seed=seed)
+        self.bn1 = FrozenBatchNorm2d(width, eps, activation="relu", dtype=dtype)
+        self.conv2 = Conv2d(width, width, 3, stride, dilation, dilation, groups, False, dtype=dtype, seed=seed)
+        self.bn2 = FrozenBatchNorm2d(width, eps, activation="relu", dtype=dtype)
+        self.conv3 = Conv2d(width, out_channels, 1, bias=False, dtype=dtype, seed=seed)
+        self.bn3 = FrozenBatchNorm2d(out_channels, eps, activation="relu", residual=True, dtype=dtype)
+        self.downsample = (
+            shortcut(in_channels, out_channels, stride, eps, dtype, seed)
+            if (changes if downsample is None else downsample)
+            else None
+        )
+        with BlockBuilder(self) as b:
+            self.x = b.input("x", (..., in_channels, "H", "W"), dtype)
+            first = b.apply(self.bn1, b.apply(self.conv1, self.x))
+            second = b.apply(self.bn2, b.apply(self.conv2, first))
+            self.y = b.expose(b.apply(self.bn3, b.apply(self.conv3, second), _around(b, self.downsample, self.x)))
+
+    def reference(self, x: np.ndarray, **_: Any) -> np.ndarray:
+        """The same in NumPy with the weights that the block has, in the precision of x."""
+        inner = computed(self.bn2, computed(self.conv2, computed(self.bn1, computed(self.conv1, x))))
+        around = x if self.downsample is None else computed(self.downsample, x)
+        return computed(self.bn3, computed(self.conv3, inner), around)
+
+
+class ResNeXtBlock(BottleneckBlock):
+    """y = relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)), the 3x3 convolution in many groups.
+
+    A `BottleneckBlock` with 32 groups of 4 channels (for 64 planes) unless told otherwise. Xie et al. 2016,
+    arXiv 1611.05431.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int = 1,
+        *,
+        groups: int = 32,
+        base_width: int = 4,
+        downsample: bool | None = None,
+        eps: float = 1e-5,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels, planes, stride, groups=groups, base_width=base_width, downsample=downsample,
+            eps=eps, dtype=dtype, seed=seed,
+        )  # fmt: skip
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int, eps: float, dtype: str, seed: int | None) -> Sequential:
+    """A 1x1 convolution and its normalisation, which give x the shape of the result."""
+    return Sequential(
+        Conv2d(in_channels, out_channels, 1, stride, bias=False, dtype=dtype, seed=seed),
+        FrozenBatchNorm2d(out_channels, eps, dtype=dtype),
+    )
+
+
+def _around(b: BlockBuilder, downsample: Sequential | None, x: Port) -> Port:
+    return x if downsample is None else b.apply(downsample, x)

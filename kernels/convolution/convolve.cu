@@ -1,0 +1,150 @@
+// y[b, o, od, oh, ow] = activation(bias[o] + sum over i, taps of weight[o, i, tap] * x[b, group * IN + i, ...] + residual)
+//
+// Layout: x is batch x channels x depth x height x width, weight is out_channels x IN x taps, y and residual are
+//         batch x out_channels x out_depth x out_height x out_width; row-major. IN and OUT are channels per group.
+// Idea:   for few channels per group, where a matrix product has no work for its tiles. A thread computes TILE output
+//         channels of ROWS positions below each other, so that an input row that slides through the window is loaded
+//         once. Neighbouring threads are neighbours along the width: loads and stores are coalesced, the weights are
+//         the same for a whole block. No shared memory, no barrier.
+// Floor:  one read of x, one write of y; 2 * IN * TAPS operations per output.
+
+#include "convolution/window.cuh"
+#include "activation/activation.cuh"
+
+#ifndef TILE
+#define IN 1
+#define OUT 1
+#define TILE 1
+#define ROWS 4
+#define BIAS 1
+#define RESIDUAL 0
+#endif
+
+static_assert(Floating<T>::value, "convolve takes float16, bfloat16, float32 or float64 tensors");
+
+using Sum = Compute<T>::type;
+
+// What one thread holds of a row: one position on a GPU; a vector of neighbours on a CPU, where one thread does the work
+// of all that share its row of the thread block.
+#ifdef CUDAGRAPH_HOST
+typedef Sum Lanes __attribute__((vector_size(64)));
+constexpr int LANES = 64 / sizeof(Sum);
+#else
+using Lanes = Sum;
+constexpr int LANES = 1;
+#endif
+
+// Rows of the input that the window passes over (with several output rows the dilation along the height is 1), and the
+// elements of a row that it needs.
+constexpr int LINES = (ROWS - 1) * STRIDE_H + KERNEL_H;
+constexpr int SPAN = (LANES - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
+
+struct Line {
+    const T* __restrict__ source;
+    int start, width;  // width is 0 outside of the input
+#ifdef CUDAGRAPH_HOST
+    Sum value[SPAN];
+
+    __device__ inline void fetch()
+    {
+        if (start >= 0 && start + SPAN <= width) {
+            for (int i = 0; i < SPAN; ++i) value[i] = widen(source[start + i]);
+        } else {
+            for (int i = 0; i < SPAN; ++i) value[i] = within(start + i, width) ? widen(source[start + i]) : Sum(0);
+        }
+    }
+    __device__ inline Lanes tap(int kw) const
+    {
+        Lanes lanes;
+        for (int i = 0; i < LANES; ++i) lanes[i] = value[i * STRIDE_W + kw * DILATION_W];
+        return lanes;
+    }
+#else
+    __device__ inline void fetch() {}
+    __device__ inline Lanes tap(int kw) const
+    {
+        const int at = start + kw * DILATION_W;
+        return within(at, width) ? widen(source[at]) : Sum(0);
+    }
+#endif
+};
+
+struct Shape {
+    int depth, height, width, out_channels, out_depth, out_height, out_width;
+};
+
+// The sums of one input channel.
+__device__ inline void add_channel(Lanes (&sums)[TILE][ROWS], const T* __restrict__ image, const T* __restrict__ filter, int od, int oh, int ow, const Shape& shape)
+{
+#pragma unroll
+    for (int kd = 0; kd < KERNEL_D; ++kd) {
+        const int id = od * STRIDE_D + kd * DILATION_D - PADDING_D;
+#pragma unroll
+        for (int line = 0; line < LINES; ++line) {
+            const int ih = oh * STRIDE_H + line * DILATION_H - PADDING_H;
+            const bool inside = within(id, shape.depth) && within(ih, shape.height);
+            const T* source = image + (inside ? (static_cast<long long>(id) * shape.height + ih) * shape.width : 0);
+            Line row = {source, ow * STRIDE_W - PADDING_W, inside ? shape.width : 0};
+            row.fetch();
+#pragma unroll
+            for (int kw = 0; kw < KERNEL_W; ++kw) {
+                const Lanes value = row.tap(kw);
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r) {
+                    const int kh = line - r * STRIDE_H;
+                    if (kh < 0 || kh >= KERNEL_H) continue;
+#pragma unroll
+                    for (int t = 0; t < TILE; ++t)
+                        sums[t][r] += widen(filter[t * IN * TAPS + (kd * KERNEL_H + kh) * KERNEL_W + kw]) * value;
+                }
+            }
+        }
+    }
+}
+
+__device__ inline Sum lane(const Lanes& lanes, int i)
+{
+#ifdef CUDAGRAPH_HOST
+    return lanes[i];
+#else
+    return lanes;
+#endif
+}
+
+extern "C" __global__ void convolve(const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const T* __restrict__ residual, T* __restrict__ y, long long rows, int out_channels, int depth, int height, int width, int out_depth, int out_height, int out_width, int strips)
+{
+#ifdef CUDAGRAPH_HOST
+    if (threadIdx.x > 0) return;
+#endif
+    const int first = (blockIdx.x % strips) * blockDim.x + threadIdx.x;
+    const long long row = static_cast<long long>(blockIdx.x / strips) * blockDim.y + threadIdx.y;  // (b, od, oh / ROWS)
+    if (first >= out_width || row >= rows) return;
+    const int bands = (out_height + ROWS - 1) / ROWS;
+    const int oh = static_cast<int>(row % bands) * ROWS, od = static_cast<int>(row / bands % out_depth);
+    const long long b = row / bands / out_depth;
+    const int o = blockIdx.y * TILE;
+    const Shape shape = {depth, height, width, out_channels, out_depth, out_height, out_width};
+    const long long plane = static_cast<long long>(depth) * height * width;
+    const T* image = x + (b * (out_channels / OUT) + o / OUT) * IN * plane;
+    const T* filter = weight + static_cast<long long>(o) * IN * TAPS;
+    const int last = LANES == 1 || first + blockDim.x > out_width ? out_width : first + blockDim.x;
+    for (int ow = first; ow < last; ow += LANES) {
+        Lanes sums[TILE][ROWS] = {};
+        for (int i = 0; i < IN; ++i) add_channel(sums, image + i * plane, filter + i * TAPS, od, oh, ow, shape);
+#pragma unroll
+        for (int t = 0; t < TILE; ++t) {
+            const long long at = (((b * out_channels + o + t) * out_depth + od) * out_height + oh) * out_width + ow;
+            const Sum shift = BIAS ? widen(bias[o + t]) : Sum(0);
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r) {
+                if (oh + r >= out_height) continue;
+                for (int i = 0; i < LANES && ow + i < last; ++i) {
+                    const long long here = at + static_cast<long long>(r) * out_width + i;
+                    const Sum added = RESIDUAL ? widen(residual[here]) : Sum(0);
+                    y[here] = narrow<T>(activate(lane(sums[t][r], i) + shift + added));
+                }
+            }
+        }
+        if (LANES == 1) break;
+    }
+}
