@@ -26,9 +26,17 @@ template <class Out, class F, class... In> __device__ inline Four<Out> each(F f,
 template <class Out, class F, class... In> __device__ inline void elementwise(long long n, F f, Out* out, const In*... in)
 {
     const long long first = 4 * (blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x);
+#ifdef CUDAGRAPH_HOST
+    // One plain loop over the block's elements is what a CPU's compiler can make vectors of, whatever f is.
+    if (threadIdx.x != 0) return;
+    const long long last = n < first + 4 * blockDim.x ? n : first + 4 * blockDim.x;
+#pragma GCC ivdep
+    for (long long i = first; i < last; ++i) out[i] = f(in[i]...);
+#else
     if (first + 4 <= n && aligned(out, in...)) {
         *reinterpret_cast<Four<Out>*>(out + first) = each<Out>(f, *reinterpret_cast<const Four<In>*>(in + first)...);
     } else {
         for (long long i = first; i < n && i < first + 4; ++i) out[i] = f(in[i]...);
     }
+#endif
 }
