@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import initialisers as initialisers
 from .activation import *
 from .channel_mixing import *
 from .composition import *

@@ -5,7 +5,7 @@
 // By convention key = (seed, 0) and counter = (element, frame, stream, 0).
 #pragma once
 
-__device__ inline uint4 philox(uint4 counter, uint2 key)
+__device__ inline uint4 philox_rounds(uint4 counter, uint2 key)
 {
 #pragma unroll
     for (int round = 0; round < 10; ++round) {
@@ -19,10 +19,13 @@ __device__ inline uint4 philox(uint4 counter, uint2 key)
     return counter;
 }
 
+// Four random words of a counter and a key.
+__device__ inline uint4 philox(uint4 counter, uint2 key) { return philox_rounds(counter, key); }
+
 // Four random words that belong to one element of one frame.
 __device__ inline uint4 philox(unsigned int seed, unsigned int element, unsigned int frame, unsigned int stream)
 {
-    return philox(make_uint4(element, frame, stream, 0u), make_uint2(seed, 0u));
+    return philox_rounds(make_uint4(element, frame, stream, 0u), make_uint2(seed, 0u));
 }
 
 // A word as a float in [0, 1): the 24 upper bits, so every value is exact.
