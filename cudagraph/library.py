@@ -21,7 +21,8 @@ class LibraryOperation:
 
 OPERATIONS: Mapping[str, LibraryOperation] = MappingProxyType(
     {
-        # c = alpha * op(a) @ op(b) + beta * c_in, then + bias (one value per column), then the epilogue.
+        # c = alpha * op(a) @ op(b) + beta * c_in, then + bias (one value per column), then the epilogue. Batches and
+        # vectors as in NumPy's matmul.
         "cublas.gemm": LibraryOperation(
             inputs=("a", "b", "c_in", "bias"),
             outputs=("c",),
@@ -30,7 +31,7 @@ OPERATIONS: Mapping[str, LibraryOperation] = MappingProxyType(
             options={
                 "transpose_a": (False, True),
                 "transpose_b": (False, True),
-                "epilogue": ("none", "relu", "gelu"),
+                "epilogue": ("none", "relu", "gelu_tanh"),
                 "tf32": (False, True),
             },
         ),

@@ -64,7 +64,8 @@ def _expected(block: Block, reference: Any, running: Running) -> tuple[Any, ...]
     known |= {name: option.value for name, option in block.options.items()}
     inputs = [_contents(running, port) for port in block.inputs]
     wanted = inspect.signature(reference).parameters
-    named = {name: known[name] for name in wanted if name in known}
+    everything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in wanted.values())
+    named = known if everything else {name: known[name] for name in wanted if name in known}
     result = reference(*inputs, **named)
     return result if isinstance(result, tuple) else (result,)
 

@@ -505,3 +505,14 @@ def test_a_long_chain(capsys):
     with capsys.disabled():
         print(f" [lower: {spent[1000] * 1e3:.0f} ms for 1,000 blocks, {spent[10_000] * 1e3:.0f} ms for 10,000]", end="")
     assert spent[10_000] < 100 * spent[1000]
+
+
+def test_views_of_inputs_that_no_work_reads_can_be_read():
+    def say(block, b):
+        block.x = b.input("x", (8,))
+        block.v = b.view(block.x, (2, 2), offset=4, name="v")
+
+    block = describe(say)
+    plan = plan_of(block)
+    view = plan.buffers[plan.ports[block.v]]
+    assert (view.base, view.offset, view.place) == (plan.ports[block.x], 16, Place.INPUT)

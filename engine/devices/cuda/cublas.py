@@ -11,7 +11,7 @@ import numpy as np
 from cudagraph.errors import DeviceError
 
 from .driver import INSTALL
-from .gemm_shape import GemmShape, Matrix, gemm_shape
+from .gemm_shape import EPILOGUES, GemmShape, Matrix, gemm_shape
 from .libraries import LibraryContext, Operands, Options
 
 _WORKSPACE = (4 << 20, 32 << 20)  # bytes an algorithm may ask for: before and from sm_90 on, as NVIDIA advises
@@ -84,7 +84,7 @@ class _Product:
 
     def _epilogue(self) -> int:
         shape, kinds = self.shape, self._lt.raw.Epilogue
-        name = "_".join(part for part in (shape.epilogue.upper(), "BIAS" * shape.has_bias) if part and part != "NONE")
+        name = "_".join(filter(None, (EPILOGUES[shape.epilogue], "BIAS" * shape.has_bias)))
         return int(getattr(kinds, name or "DEFAULT"))
 
     def _set(self, attribute: int, value: int, dtype: Any) -> None:
@@ -131,16 +131,19 @@ class _Product:
         return best
 
     def run(self, stream: int, operands: Operands, target: int, scalars: tuple[int, int]) -> None:
-        """Queue the product."""
+        """Queue the product: one call, or several where the batches of a and b are too different to step through."""
         if self.shape.has_bias:
             self.set_bias(operands["bias"].address)
         addend = operands["c_in"].address if "c_in" in operands else target
-        self._lt.call(
-            "cublasLtMatmul", self._lt.raw.matmul, self._lt.handle, self.matmul,
-            scalars[0], operands["b"].address, self.first, operands["a"].address, self.second,
-            scalars[1], addend, self.result, target, self.result,
-            int(self.algorithm.ptr), self.workspace, self.workspace_bytes, stream,
-        )  # fmt: skip
+        width = self.shape.dtype.itemsize
+        for a, b, c in self.shape.calls:
+            self._lt.call(
+                "cublasLtMatmul", self._lt.raw.matmul, self._lt.handle, self.matmul,
+                scalars[0], operands["b"].address + b * width, self.first,
+                operands["a"].address + a * width, self.second,
+                scalars[1], addend + c * width, self.result, target + c * width, self.result,
+                int(self.algorithm.ptr), self.workspace, self.workspace_bytes, stream,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Destroy the descriptors and free the workspace."""
@@ -153,10 +156,10 @@ class _Product:
 
 
 class Gemm:
-    """`c = epilogue(alpha * op(a) @ op(b) + beta * c_in + bias)`, row-major, in any number of equal batches.
+    """`c = epilogue(alpha * op(a) @ op(b) + beta * c_in + bias)`, row-major, with batches as NumPy's.
 
     float32 (tf32 on request), float64, float16 and bfloat16; the 16-bit types accumulate in float32. `alpha` and `beta`
-    are scalars in device memory, read at each frame. Without `c_in` nothing is added. "gelu" is the tanh form.
+    are scalars in device memory, read at each frame. Without `c_in` nothing is added.
     """
 
     def __init__(self, context: LibraryContext) -> None:

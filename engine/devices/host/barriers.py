@@ -6,7 +6,7 @@ It errs on the safe side. Every function, class and macro of the source counts, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -34,7 +34,7 @@ class Reach:
 def reach(tokens: Sequence[Token], entry: str) -> Reach:
     """What `entry` may call, directly or through others."""
     names = _Names()
-    for token in tokens:
+    for token in _compiled(tokens):
         names.add(token)
     mentions = names.mentions
     called = _closure(mentions, {entry})
@@ -44,6 +44,37 @@ def reach(tokens: Sequence[Token], entry: str) -> Reach:
     functions = (called & mentions.keys()) - names.classes - {entry}
     recursion = any(name in _closure(mentions, mentions[name]) for name in functions)
     return Reach(barrier or forced, recursion)
+
+
+_CONDITION = re.compile(
+    r"#\s*if(?:(n?)def|\s*(!?)\s*defined)\b\s*\(?\s*(CUDAGRAPH_HOST|__CUDA_ARCH__)\s*\)?\s*(&&[^|]*)?"
+)
+
+
+def _compiled(tokens: Iterable[Token]) -> Iterator[Token]:
+    """The tokens without branches that are plainly for a GPU: `#ifdef __CUDA_ARCH__`, `#ifndef CUDAGRAPH_HOST`."""
+    left_out: list[bool | None] = []  # for every open #if; None where one cannot tell
+    for token in tokens:
+        if token.kind is TokenKind.DIRECTIVE:
+            word = token.text.lstrip("# \t")
+            if word.startswith("if"):
+                left_out.append(_is_left_out(token.text.partition("//")[0]))
+            elif word.startswith("el") and left_out:
+                before = left_out[-1]
+                left_out[-1] = not before if word.startswith("else") and before is not None else None
+            elif word.startswith("endif") and left_out:
+                left_out.pop()
+        if True not in left_out:
+            yield token
+
+
+def _is_left_out(directive: str) -> bool | None:
+    match = _CONDITION.fullmatch(directive.strip())
+    if match is None:
+        return None
+    negated = bool(match[1] or match[2])
+    false = (match[3] == "CUDAGRAPH_HOST") == negated
+    return None if match[4] and not false else false
 
 
 def _closure(mentions: dict[str, set[str]], start: Iterable[str]) -> set[str]:

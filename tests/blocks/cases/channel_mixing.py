@@ -8,13 +8,21 @@ import numpy as np
 from block_case import FLOATS, Case, Misuse
 
 import cudagraph as cg
-from cudagraph.blocks import Linear, ReLU, Softmax
+from cudagraph.blocks import (
+    FFN,
+    DenseMLP,
+    EmbeddingToLogits,
+    Expert,
+    GatedFFN,
+    GatedLinear,
+    GeGLU,
+    Linear,
+    MLPBlock,
+    Projection,
+    SwiGLU,
+)
 
 SUMS = {"float64": 1e-13, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
-
-
-def elements(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
-    return {"x": random.standard_normal(size).astype(dtype)}
 
 
 def rows(columns: int) -> Any:
@@ -27,11 +35,19 @@ def rows(columns: int) -> Any:
     return make
 
 
-def logits(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
-    """Five rows of `size` columns with large values, and -inf here and there."""
-    x = 30 * random.standard_normal((5, size))
-    x[:, 1::7] = -np.inf
-    return {"x": x.astype(dtype)}
+def rows_and(columns: int, **others: int) -> Any:
+    """`rows`, and as many rows of other lengths for other inputs."""
+
+    def make(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
+        x = rows(columns)(random, size, dtype)
+        lead = x["x"].shape[:-1]
+        return x | {name: random.standard_normal((*lead, n)).astype(dtype) for name, n in others.items()}
+
+    return make
+
+
+def batches(*shape: int) -> Any:
+    return lambda random, size, dtype: {"x": random.standard_normal((size, *shape)).astype(dtype)}
 
 
 def linear(**options: Any) -> Any:
@@ -48,21 +64,7 @@ def bind(block: cg.Block, x: np.ndarray) -> Any:
 
 CASES = [
     Case(
-        lambda dtype: ReLU(),
-        elements,
-        FLOATS,
-        misuses=(Misuse(bind(ReLU(), np.zeros(3, np.int32)), cg.CompileError, "activation takes"),),
-    ),
-    Case(
-        lambda dtype: Softmax(),
-        logits,
-        FLOATS,
-        sizes=(1, 3, 63, 1000, 1025, 2500),
-        tolerances=SUMS | {"float32": 2e-6},
-        misuses=(Misuse(bind(Softmax(), np.zeros((), np.float32)), cg.ShapeError, "at least 1 dimensions"),),
-    ),
-    Case(
-        linear(activation="gelu"),
+        linear(activation="gelu_tanh"),
         rows(45),
         FLOATS,
         hot={"activation": "relu"},
@@ -91,5 +93,143 @@ CASES = [
         hot={"activation": "gelu"},
         tolerances=SUMS,
         name="Linear without library and bias",
+    ),
+    Case(
+        linear(activation="silu", residual=True, alpha=0.5),
+        rows_and(45, residual=70),
+        FLOATS,
+        sizes=(1, 3, 8, 9, 63),
+        hot={"activation": "gelu", "alpha": -1.5},
+        tolerances=SUMS,
+        name="Linear with residual",
+    ),
+    Case(
+        linear(residual=True, bias=False, alpha=2.0),
+        rows_and(45, residual=70),
+        sizes=(1, 8, 9),
+        hot={"activation": "gelu_tanh", "alpha": -1.5},
+        tolerances=SUMS,
+        name="Linear with residual in cuBLAS",
+    ),
+    Case(
+        linear(activation="mish", residual=True, alpha=2.0, library=False),
+        rows_and(45, residual=70),
+        FLOATS,
+        sizes=(1, 63),
+        hot={"alpha": -1.5},
+        tolerances=SUMS,
+        name="Linear with residual without library",
+    ),
+    Case(
+        lambda dtype: Linear(1030, 34, dtype=dtype, seed=1),
+        rows(1030),
+        FLOATS,
+        sizes=(1, 2, 5, 8),
+        tolerances=SUMS,
+        name="Linear of many features",
+    ),
+    Case(
+        lambda dtype: GatedLinear(45, 33, activation="silu", dtype=dtype, seed=3),
+        rows(45),
+        FLOATS,
+        sizes=(1, 3, 8, 9, 63),
+        hot={"activation": "gelu"},
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: GatedLinear(4, 0), cg.DescriptionError, "a GatedLinear has at least one"),),
+    ),
+    Case(
+        lambda dtype: GatedLinear(45, 33, bias=False, value_first=True, dtype=dtype, seed=3),
+        rows(45),
+        sizes=(1, 9),
+        tolerances=SUMS,
+        name="GatedLinear with values first",
+    ),
+    Case(
+        lambda dtype: GatedLinear(45, 33, value_first=True, library=False, seed=3),
+        rows(45),
+        sizes=(1, 9),
+        tolerances=SUMS,
+        name="GatedLinear without library",
+    ),
+    Case(
+        lambda dtype: FFN(24, dtype=dtype, residual=True, seed=3),
+        rows_and(24, residual=24),
+        FLOATS,
+        sizes=(1, 3, 63, 130),
+        hot={"fc1/activation": "silu", "fc2/activation": "relu"},
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: FFN(4, activation="loud"), cg.DescriptionError, "cannot be 'loud'"),),
+    ),
+    Case(
+        lambda dtype: GatedFFN(24, 40, bias=True, residual=True, dtype=dtype, seed=3),
+        rows_and(24, residual=24),
+        FLOATS,
+        sizes=(1, 3, 63, 130),
+        hot={"gate_up_proj/activation": "relu"},
+        tolerances=SUMS,
+    ),
+    Case(
+        lambda dtype: SwiGLU(24, multiple_of=16, seed=3),
+        rows(24),
+        sizes=(1, 63),
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: SwiGLU(4, multiple_of=0), cg.DescriptionError, "multiple of at least 1"),),
+    ),
+    Case(lambda dtype: GeGLU(24, seed=3), rows(24), sizes=(1, 63), tolerances=SUMS),
+    Case(lambda dtype: Expert(24, 40, seed=3), rows(24), sizes=(1, 63), tolerances=SUMS),
+    Case(
+        lambda dtype: MLPBlock(24, dtype=dtype, seed=3),
+        rows(24),
+        ("float32", "float16", "bfloat16"),
+        sizes=(1, 63),
+        hot={"mlp/fc1/activation": "silu"},
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: MLPBlock(4, norm="batch"), cg.DescriptionError, "norm is one of layer, rms"),),
+    ),
+    Case(
+        lambda dtype: MLPBlock(24, 40, norm="rms", gated=True, seed=3),
+        rows(24),
+        sizes=(1, 63),
+        tolerances=SUMS,
+        name="MLPBlock with a gate",
+    ),
+    Case(
+        lambda dtype: DenseMLP(20, 7, 30, depth=3, dtype=dtype, seed=3),
+        rows(20),
+        FLOATS,
+        sizes=(1, 3, 63, 130),
+        hot={"0/activation": "none"},
+        tolerances=SUMS,
+        misuses=(
+            Misuse(lambda engine: DenseMLP(3, 2), cg.DescriptionError, "either hidden= features or a number"),
+            Misuse(lambda engine: DenseMLP(3, 2, 4, depth=0), cg.DescriptionError, "at least one hidden layer"),
+        ),
+    ),
+    Case(
+        lambda dtype: Projection((3, 4), (5, 2), rank=3, activation="relu", dtype=dtype, seed=3),
+        batches(3, 4),
+        FLOATS,
+        sizes=(1, 3, 63, 130),
+        hot={"up/activation": "none"},
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: Projection((), 3), cg.DescriptionError, "dimensions of at least 1"),),
+    ),
+    Case(lambda dtype: Projection(6, (2, 3), seed=3), batches(6), sizes=(1, 9), tolerances=SUMS, name="Projection 1-D"),
+    Case(
+        lambda dtype: EmbeddingToLogits(24, 50, True, scale=0.5, cap=3.0, dtype=dtype, seed=3),
+        rows(24),
+        FLOATS,
+        sizes=(1, 3, 63, 130),
+        hot={"scale": 2.0, "cap": 1.0},
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: EmbeddingToLogits(0, 5), cg.DescriptionError, "has at least one feature"),),
+    ),
+    Case(
+        lambda dtype: EmbeddingToLogits(24, 50, last=True, dtype=dtype, seed=3),
+        batches(5, 24),
+        FLOATS,
+        sizes=(1, 9),
+        tolerances=SUMS,
+        name="EmbeddingToLogits of the last position",
     ),
 ]

@@ -32,7 +32,9 @@ def expected(a, b, options, bias=None, alpha=1.0, beta=0.0, c_in=None):
     c = alpha * (a @ b)
     c = c if c_in is None else c + beta * c_in.astype(np.float64)
     c = c if bias is None else c + bias.astype(np.float64)
-    return {"none": lambda x: x, "relu": lambda x: np.maximum(x, 0), "gelu": gelu}[options.get("epilogue", "none")](c)
+    return {"none": lambda x: x, "relu": lambda x: np.maximum(x, 0), "gelu_tanh": gelu}[
+        options.get("epilogue", "none")
+    ](c)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_every_type_and_orientation(product, name, transpose_a, transpose_b):
     np.testing.assert_allclose(c.astype(np.float64), expected(a, b, options), atol=TOLERANCE[name])
 
 
-@pytest.mark.parametrize("epilogue", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("epilogue", ["none", "relu", "gelu_tanh"])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_epilogues_and_bias(product, epilogue, with_bias):
     a, b, bias = values((6, 4), np.float32, 1), values((4, 10), np.float32, 2), values((10,), np.float32, 3)
@@ -80,12 +82,33 @@ def test_epilogues_and_bias(product, epilogue, with_bias):
         ((2, 3, 5, 4), (4, 6), (2, 3, 5, 6), {}),
         ((5, 4), (3, 4, 6), (3, 5, 6), {}),
         ((3, 4, 5), (6, 4), (3, 5, 6), {"transpose_a": True, "transpose_b": True}),
+        ((3, 1, 5, 4), (2, 4, 6), (3, 2, 5, 6), {}),
+        ((3, 1, 5, 4), (1, 2, 6, 4), (3, 2, 5, 6), {"transpose_b": True}),
+        ((2, 3, 5, 4), (2, 1, 4, 6), (2, 3, 5, 6), {}),
+        ((2, 1, 3, 5, 4), (3, 1, 4, 6), (2, 3, 3, 5, 6), {}),
+        ((4,), (3, 4, 6), (3, 6), {}),
+        ((2, 5, 4), (4,), (2, 5), {}),
+        ((4,), (4,), (), {}),
     ],
 )
 def test_batches(product, a_shape, b_shape, c_shape, options):
     a, b, bias = values(a_shape, np.float32, 1), values(b_shape, np.float32, 2), values(c_shape[-1:], np.float32, 3)
-    _, _, c = product(a, b, c_shape, options, bias=bias)
-    np.testing.assert_allclose(c, expected(a, b, options, bias=bias), atol=1e-5)
+    more = {"bias": bias} if min(a.ndim, b.ndim) > 1 else {}
+    _, _, c = product(a, b, c_shape, options, **more)
+    np.testing.assert_allclose(c, expected(a, b, options, **more), atol=1e-5)
+
+
+def test_batches_that_step_alike_are_one_call():
+    def calls(a, b, c):
+        operands = {"a": a, "b": b, "c": c}
+        shape = gemm_shape({name: Operand(0, lengths, np.dtype("f4")) for name, lengths in operands.items()}, {})
+        return shape.batch, len(shape.calls), shape.n
+
+    assert calls((2, 3, 5, 4), (2, 3, 4, 6), (2, 3, 5, 6)) == (6, 1, 5)
+    assert calls((2, 3, 5, 4), (1, 1, 4, 6), (2, 3, 5, 6)) == (1, 1, 30)  # a shared weight: one tall product
+    assert calls((2, 3, 5, 4), (2, 1, 4, 6), (2, 3, 5, 6)) == (2, 1, 15)
+    assert calls((5, 4), (2, 3, 4, 6), (2, 3, 5, 6)) == (6, 1, 5)
+    assert calls((7, 1, 5, 4), (3, 4, 6), (7, 3, 5, 6)) == (7, 3, 5)
 
 
 def test_scalars_on_the_device_are_read_each_frame_and_without_an_addend_nothing_is_added(make, product, run, driver):
@@ -156,13 +179,16 @@ def test_nothing_to_multiply_is_nothing_to_do(product):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"b": ((4,), "float32")}, "multiplies matrices"),
+        ({"b": ((), "float32")}, "multiplies matrices"),
         ({"b": ((5, 6), "float32")}, r"op\(a\) \[5, 4\] by op\(b\) \[5, 6\]"),
         ({"b": ((4, 6), "float64")}, "b is float64, but for c of float32 it has to be float32"),
         ({"alpha": ((), "float64")}, "alpha is float64, but for c of float32 it has to be float32"),
         ({"bias": ((5,), "float32")}, "bias is .5,.; c .5, 6. wants one per column"),
         ({"c_in": ((6, 5), "float32")}, r"c_in is \(6, 5\), c is \(5, 6\)"),
-        ({"a": ((2, 5, 4), "float32"), "b": ((3, 4, 6), "float32")}, r"a has batches \(2,\), b has \(3,\)"),
+        (
+            {"a": ((2, 5, 4), "float32"), "b": ((3, 4, 6), "float32")},
+            r"a has batches \(2,\), b has \(3,\), which do not",
+        ),
         ({n: (s, "int32") for n, s in (("a", (5, 4)), ("b", (4, 6)), ("c", (5, 6)))}, "works on float32, float64"),
     ],
 )

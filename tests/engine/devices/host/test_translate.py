@@ -24,6 +24,9 @@ LOOPS = {  # what stands before the kernel, and the kernel's body
     "another kernel": ("__global__ void other() { __syncthreads(); }", "if (y) y[0] = 1;"),
     "an if elsewhere": ("__device__ void f(int a) { if (a) { __syncwarp(); } }", "if (y) { y[0] = 1; }"),
     "a fence": ("", "__threadfence(); __activemask();"),
+    "a GPU's branch": ("", "\n#ifndef CUDAGRAPH_HOST\n__syncwarp();\n#else\ny[0] = 1;\n#endif"),
+    "an architecture's branch": ("", "\n#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900\n__syncwarp();\n#endif"),
+    "a branch in a branch": ("", "\n#ifdef __CUDA_ARCH__\n#if FAST\ny[0] = 1;\n#else\n__syncwarp();\n#endif\n#endif"),
 }
 BARRIERS = {
     "direct": ("", "__syncthreads();"),
@@ -41,6 +44,11 @@ BARRIERS = {
         "y[0] = sum<int>(1);",
     ),
     "groups": ("#include <cooperative_groups.h>\n", "cooperative_groups::this_thread_block().sync();"),
+    "the host's branch": ("", "\n#ifdef CUDAGRAPH_HOST\n__syncwarp();\n#else\ny[0] = 1;\n#endif"),
+    "after a GPU's branch": ("", "\n#ifndef CUDAGRAPH_HOST\ny[0] = 1;\n#else\n__syncwarp();\n#endif"),
+    "behind the branches": ("", "\n#ifdef __CUDA_ARCH__\ny[0] = 1;\n#endif\n__syncwarp();"),
+    "a branch of another macro": ("", "\n#ifdef FAST\n__syncwarp();\n#endif"),
+    "a branch that may be": ("", "\n#if defined(__CUDA_ARCH__) || FAST\n__syncwarp();\n#endif"),
     "asked for": ("#define CUDAGRAPH_FIBERS\n", "y[0] = 1;"),
 }
 
