@@ -1,0 +1,208 @@
+"""How the attention kernels are launched: which keys a query sees, where the operands lie, and the sizes of tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cudagraph.builder import BlockBuilder
+from cudagraph.errors import DescriptionError
+from cudagraph.parameter import Parameter
+from cudagraph.shape import Dim, Size, ceil_div, equal, maximum, minimum
+
+THREADS = 128
+FEW_QUERIES, FEW_ROWS = 8, 32  # what counts as decoding: queries, and queries times the heads that share keys
+SHARE = 128  # keys that are worth a thread block of their own
+BLOCKS = 264  # thread blocks that fill a large GPU
+MASKS = {None: 0, "bool": 1, "additive": 2, "hidden": 3}
+KEY_MASKS = {None: 0, "bool": 1, "hidden": 2}
+ALIGNED = {"first": 0, "last": 1, "position": 2}
+
+SizeLike = int | Size
+Strides = tuple[SizeLike, SizeLike, SizeLike]  # elements from one batch, head and token to the next
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Queries, keys, values or results: an operand and how its tokens of `length` elements lie in it."""
+
+    operand: Any
+    strides: Strides
+    length: SizeLike
+    start: int = 0  # elements before the first one
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Which keys a query sees, and what is added to its scores. Operands are left out by None."""
+
+    causal: bool = False
+    window: int | None = None
+    aligned: str = "first"  # place of query 0: "first" key, so that the "last" ones meet, or "position"
+    position: Any = None
+    prefix: Any = None
+    mask: Any = None
+    mask_kind: str | None = None
+    mask_strides: Strides = (0, 0, 0)
+    key_mask: Any = None
+    key_mask_kind: str | None = None
+    key_mask_batch: SizeLike = 0
+    slopes: Any = None
+    softcap: float | None = None
+
+    def check(self, subject: str) -> None:
+        """`DescriptionError` for a window or cap that makes no sense."""
+        if self.window is not None and (isinstance(self.window, bool) or int(self.window) < 1):
+            raise DescriptionError(f"{subject}: window is a number of keys, at least 1, not {self.window!r}")
+        if self.softcap is not None and not self.softcap > 0:
+            raise DescriptionError(f"{subject}: softcap is a number above 0, not {self.softcap!r}")
+
+    def define(self) -> dict[str, int | str]:
+        """The macros that make a kernel see so."""
+        return {
+            "CAUSAL": int(self.causal),
+            "WINDOW": self.window or 0,
+            "OFFSET": ALIGNED[self.aligned],
+            "PREFIX": int(self.prefix is not None),
+            "MASK": MASKS[self.mask_kind],
+            "KEY_MASK": KEY_MASKS[self.key_mask_kind],
+            "ALIBI": int(self.slopes is not None),
+            "SOFTCAP": int(self.softcap is not None),
+            "CAP": repr(float(self.softcap or 1.0)),
+        }
+
+    def arguments(self, unused: Any) -> dict[str, Any]:
+        """The kernel arguments; `unused` stands for the operands that are not there and are not read."""
+        given = {
+            "mask": self.mask,
+            "key_mask": self.key_mask,
+            "slopes": self.slopes,
+            "position": self.position,
+            "prefix": self.prefix,
+        }
+        batch, head, row = self.mask_strides
+        found = {name: unused if operand is None else operand for name, operand in given.items()}
+        strides = {"mask_batch": batch, "mask_head": head, "mask_row": row, "key_mask_batch": self.key_mask_batch}
+        return found | strides
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many there are of what."""
+
+    batch: SizeLike
+    heads: int | Size
+    group: int | Size  # query heads to a head of keys and values
+    queries: SizeLike
+    keys: SizeLike
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a thread block walks: its queries, the keys of a tile, and the queries at a time in float64."""
+
+    rows: int
+    keys: int
+    wide_rows: int
+
+    def shared(self, head: SizeLike, value: SizeLike) -> Any:
+        """Bytes of shared memory that the tiles of any type need; float64 takes 16 keys at a time."""
+        ordinary = 4 * _elements(self.rows, self.keys, head, value)
+        tensor = 4 * 64 * (head + value + 16) if self.rows == 64 else 0  # two stages of 64 keys and values
+        return maximum(maximum(ordinary, 8 * _elements(self.wide_rows, 16, head, value)), tensor)
+
+
+def _elements(rows: int, keys: int, head: SizeLike, value: SizeLike) -> Any:
+    return rows * _padded(head) + keys * (_padded(head) + _padded(value)) + rows * (keys + 4)
+
+
+def _padded(width: SizeLike) -> Any:
+    return (width + 3) // 4 * 4 + 4
+
+
+SHORT, LONG = Tiles(64, 32, 32), Tiles(32, 16, 8)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention, ready to be described: `describe` adds its kernel to a block."""
+
+    q: Lines
+    k: Lines
+    v: Lines
+    o: Lines
+    sizes: Sizes
+    scale: Parameter[Any] | float
+    sight: Sight = field(default_factory=Sight)
+    fits: SizeLike = 1  # whether the mask fits; where not, nothing makes the result, and that is the error
+
+    def describe(self, b: BlockBuilder) -> None:
+        """The launches for heads of up to 128 elements, and for longer ones; the plan has one of them."""
+        longest = maximum(self.q.length, self.v.length)
+        with b.where(self.fits), b.where(longest <= 128):
+            self._describe_tiles(b, SHORT)
+        with b.where(self.fits), b.where(longest > 128):
+            self._describe_tiles(b, LONG)
+
+    def describe_cached(self, b: BlockBuilder, dtype: Any) -> None:
+        """The launches over a long cache: by shares of the keys for few queries, else as `describe`."""
+        sizes = self.sizes
+        rows = sizes.group * sizes.queries
+        few = minimum(sizes.queries <= FEW_QUERIES, rows <= FEW_ROWS)
+        key_heads = sizes.heads // sizes.group
+        shares = maximum(1, minimum(ceil_div(sizes.keys, SHARE), ceil_div(BLOCKS, sizes.batch * key_heads)))
+        part = "float64" if np.dtype(dtype) == np.float64 else "float32"
+        partial = b.scratch((sizes.batch, key_heads, shares, rows, self.q.length + 2), part)
+        tickets = b.state("tickets", (sizes.batch, key_heads), "uint32", persistent=False)
+        with b.where(self.fits), b.where(few):
+            b.kernel(
+                "sequence_mixing/attention_decode",
+                threads=THREADS,
+                grid=(shares, key_heads, sizes.batch),
+                define=self._define() | {"GROUP": sizes.group, "QUERIES": sizes.queries},
+                partial=partial,
+                tickets=tickets,
+                **self._arguments(),
+            )
+        with b.where(equal(few, 0)):
+            self.describe(b)
+
+    def _describe_tiles(self, b: BlockBuilder, tiles: Tiles) -> None:
+        b.kernel(
+            "sequence_mixing/attention",
+            threads=THREADS,
+            grid=(maximum(1, ceil_div(self.sizes.queries, tiles.rows)), self.sizes.heads, self.sizes.batch),
+            shared=tiles.shared(self.q.length, self.v.length),
+            define=self._define() | {"ROWS": tiles.rows, "TILE_KEYS": tiles.keys, "WIDE_ROWS": tiles.wide_rows},
+            **self._arguments(),
+        )
+
+    def _define(self) -> dict[str, Any]:
+        return {"HEAD": self.q.length, "VALUE": self.v.length, "THREADS": THREADS, **self.sight.define()}
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"scale": self.scale, "group": self.sizes.group}
+        for name, lines in (("q", self.q), ("k", self.k), ("v", self.v), ("o", self.o)):
+            batch, head, token = lines.strides
+            arguments |= {name: lines.operand, f"{name}_batch": batch, f"{name}_head": head, f"{name}_token": token}
+        arguments |= {"k_start": self.k.start, "v_start": self.v.start}
+        sizes = {"queries": self.sizes.queries, "keys": self.sizes.keys}
+        return arguments | sizes | self.sight.arguments(unused=self.q.operand)
+
+
+def packed(operand: Any, heads: SizeLike, tokens: SizeLike, length: SizeLike) -> Lines:
+    """Lines of a [B, T, h * d] tensor."""
+    return Lines(operand, (heads * length * tokens, length, heads * length), length)
+
+
+def mask_strides(queries: SizeLike, keys: SizeLike) -> Strides:
+    """Strides of a mask [MB, MH, queries, keys]: 0 where MB or MH is 1, for all batches or heads."""
+    plane = queries * keys
+    return (Dim("MB") > 1) * Dim("MH") * plane, (Dim("MH") > 1) * plane, keys
+
+
+def mask_fits(batch: SizeLike, heads: SizeLike) -> Size:
+    """Whether MB is 1 or the batch, and MH is 1 or the heads."""
+    return (equal(Dim("MB"), 1) + equal(Dim("MB"), batch)) * (equal(Dim("MH"), 1) + equal(Dim("MH"), heads))
