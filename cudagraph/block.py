@@ -146,7 +146,8 @@ class Block:
         """Copies of all weights and persistent states, by torch-style dotted names."""
         arrays: dict[str, np.ndarray] = {}
         for layouts in self._stored():
-            arrays.update(layouts[0].split(layouts[0].tensor.value))
+            layout = next(layout for layout in layouts if layout.start is None)
+            arrays.update(layout.split(layout.tensor.value))
         return arrays
 
     def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> LoadReport:
@@ -166,9 +167,11 @@ class Block:
             join = prefix.replace("/", ".") + "." if prefix else ""
             for layout in block.description.layouts:
                 said.setdefault(layout.tensor, []).append(layout.under(join))
-            for tensor in block.description.tensors:
-                if isinstance(tensor, Weight) or (isinstance(tensor, State) and tensor.persistent):
-                    tensors.append(Layout(tensor, ((join + tensor.name, -1),)))
+            tensors += (
+                Layout(tensor, ((join + tensor.name, -1),))
+                for tensor in block.description.tensors
+                if isinstance(tensor, Weight) or (isinstance(tensor, State) and tensor.persistent)
+            )
         return [[*said.get(layout.tensor, ()), layout] for layout in tensors]
 
     def source_of(self, work: int) -> KernelSource:

@@ -23,14 +23,15 @@ from .block import Block, source_folders
 from .child_names import named_children
 from .dtypes import parse_dtype
 from .elementwise import Operand as ElementwiseOperand
-from .elementwise import count_name, elementwise_source, names_in
+from .elementwise import broadcast_arguments, count_name, elementwise_source, names_in
 from .errors import DescriptionError, ShapeError
+from .iteration import Iteration
 from .kernel_arguments import bind_arguments, ctype_of, is_scalar_operand
 from .library import OPERATIONS, LibraryOperation
 from .option import Option
 from .parameter import Parameter
 from .port import AppendPort, DelayPort, Direction, FaultPort, Port, ViewPort
-from .shape import DimSpec, Size, SizeLike, check_shape, show_shape
+from .shape import Broadcast, DimSpec, Size, SizeLike, check_shape, equal, show_shape
 from .source import resolve_source
 from .state_dict import Layout
 from .tensor import Scratch, State, Tensor, Weight
@@ -40,7 +41,7 @@ from .work import Capture, Copy, Description, Fill, Kernel, LibraryCall, Operand
 B = TypeVar("B", bound=Block)
 V = TypeVar("V")
 Item = TypeVar("Item", Port, Parameter[Any])
-ShapeLike = Iterable[DimSpec]
+ShapeLike = Iterable[DimSpec] | Broadcast
 
 
 class BlockBuilder:
@@ -62,6 +63,7 @@ class BlockBuilder:
         self._layouts: list[Layout] = []
         self._work: list[Work] = []
         self._conditions: dict[int, tuple[SizeLike, ...]] = {}  # of work, by position
+        self._requirements: list[tuple[SizeLike, str]] = []
         self._where: tuple[SizeLike, ...] = ()  # the conditions that hold for what is described now
         self._children: dict[Block, str | None] = {}
         self._wires: dict[Port, Port] = {}  # destination -> source
@@ -90,6 +92,7 @@ class BlockBuilder:
                 tensors=tuple(self._tensors),
                 work=tuple(self._work),
                 conditions=dict(self._conditions),
+                requirements=tuple(self._requirements),
                 children=tuple(self._children),
                 wires=tuple((source, destination) for destination, source in self._wires.items()),
                 order=tuple(self._order),
@@ -146,7 +149,7 @@ class BlockBuilder:
         With a `name` it is one of the block's outputs.
         """
         self._check_source("view", source, Operand)
-        label = name or f"{source.name}_view"
+        label = name or self._free_name(f"{source.name}_view")
         port = ViewPort(self._block, label, source, self._shape(shape, label), offset, inner=name is None)
         return self._add_port(port)
 
@@ -173,19 +176,22 @@ class BlockBuilder:
         return self._add_tensor(Weight(self._block, self._name(name), lengths, parse_dtype(dtype), init))  # type: ignore[arg-type]
 
     def stored_as(
-        self, weight: Weight, parts: str | Mapping[str, int], *, axis: int = 0, transpose: bool = False
+        self, weight: Weight, parts: str | Mapping[str, int] | Layout, *, axis: int = 0, transpose: bool = False
     ) -> None:
         """Load and store a weight (an own one, or one inside of a child) under other names than its own.
 
         `parts` is one name, or names with the lengths of consecutive slices along `axis`, as dotted names relative to
-        this block; with `transpose`, the arrays have their last two dimensions swapped. Said several times, the first
+        this block; with `transpose`, the arrays have their last two dimensions swapped. A `Layout` of one's own may
+        compute the weight from the arrays in another way. Said several times, the first
         is how `state_dict` gives the weight out, and each is one way to load it; its own name stays another.
         """
         self._check_open()
         subject = f"{self._block.path}: stored_as"
-        if not isinstance(weight, Weight) or (weight.block is not self._block and weight.block.root not in self._children):
+        mine = isinstance(weight, Weight) and (weight.block is self._block or weight.block.root in self._children)
+        if not mine:
             raise DescriptionError(f"{subject} takes a weight of this block or of its children, not {weight!r}")
-        self._layouts.append(_checked_layout(subject, weight, parts, axis, transpose))
+        own = isinstance(parts, Layout)
+        self._layouts.append(parts if own else _checked_layout(subject, weight, parts, axis, transpose))
 
     def state(
         self, name: str, shape: ShapeLike, dtype: object = "float32", init: Any = 0, *, persistent: bool = True
@@ -259,7 +265,8 @@ class BlockBuilder:
         """A kernel written from an expression, one thread per element of its first output: "y = a * x + c".
 
         The right side is CUDA C++; several assignments are separated by `;`. Names are bound like kernel arguments;
-        tensors of one element and parameters apply to every element.
+        tensors of one element and parameters apply to every element. What is read broadcasts to the first output, as
+        in NumPy; `ShapeError` when the plan is made and it does not.
         """
         assigned, _ = names_in(expression)
         inputs: dict[str, ElementwiseOperand] = {}
@@ -271,9 +278,22 @@ class BlockBuilder:
             group = outputs if name in assigned else inputs if isinstance(bound, Operand) else values
             group[name] = ElementwiseOperand(ctype_of(bound), scalar=is_scalar_operand(bound))
         source = elementwise_source(expression, inputs, outputs, values)
-        count = arguments[next(iter(outputs))].size
+        result = arguments[next(iter(outputs))]
         alike = tuple(arguments[name] for name, operand in (outputs | inputs).items() if not operand.scalar)
-        self._launch(source, arguments | {count_name(arguments): count}, threads, count, alike=alike)
+        counted = arguments | {count_name(arguments): result.size}
+        if all(_is_written_alike(operand, result) for operand in alike):
+            self._launch(source, counted, threads, result.size, alike=alike)
+            return
+        tensors = {name: arguments[name] for name, operand in inputs.items() if not operand.scalar}
+        iteration = Iteration(f"{self._block.path}: {expression!r}", result, tensors)
+        with self.where(iteration.is_plain):
+            self._launch(source, counted, threads, result.size, alike=alike)
+        with self.where(equal(iteration.is_plain, 0)):
+            source = elementwise_source(expression, inputs, outputs, values, broadcast=True)
+            sizes, macros = broadcast_arguments(iteration, tensors, arguments)
+            launch = iteration.launch(1)
+            made = tuple(arguments[name] for name, operand in outputs.items() if not operand.scalar)
+            self._launch(source, arguments | sizes, launch["threads"], None, launch["grid"], 0, macros, made)
 
     def library(self, operation: str, /, **arguments: Any) -> None:
         """Call a named library operation such as "cublas.gemm": operands, scalars and options by name.
@@ -355,6 +375,14 @@ class BlockBuilder:
                 f"{self._block.path}: ports, memory and children are the same for every shape; "
                 "describe them before where(...)"
             )
+
+    def require(self, condition: SizeLike, message: str) -> None:
+        """A limit of the shapes: `ShapeError` with `message` when a plan is made for which the size is 0.
+
+        `b.require(self.x.shape[-1] % 8 < 1, "the last dimension is a multiple of 8")`.
+        """
+        self._check_open()
+        self._requirements.append((condition, message))
 
     # Composition
 
@@ -465,6 +493,14 @@ class BlockBuilder:
         self._names.add(name)
         return name
 
+    def _free_name(self, name: str) -> str:
+        """`name`, with a number behind it where it is taken: there may be several views of one tensor."""
+        return next(
+            label
+            for label in (name, *(f"{name}{i}" for i in range(2, len(self._names) + 3)))
+            if label not in self._names
+        )
+
     def _add_work(self, work: Work) -> None:
         if self._where:
             self._conditions[len(self._work)] = self._where
@@ -524,6 +560,11 @@ class BlockBuilder:
             raise DescriptionError(f"{subject}: it writes, but {port.path} is already fed by {self._wires[port].path}")
 
 
+def _is_written_alike(operand: Operand, result: Operand) -> bool:
+    """Whether two tensors of a block have one shape by their very description."""
+    return operand.block is result.block and tuple(operand.shape) == tuple(result.shape)
+
+
 def _port_dtype(dtype: object) -> np.dtype[Any] | str:
     if isinstance(dtype, str) and len(dtype) == 1 and dtype.isupper():
         return dtype
@@ -548,9 +589,7 @@ def _check_init(subject: str, shape: tuple[DimSpec, ...], init: Any) -> None:
         raise ShapeError(f"{subject} has the shape {show_shape(shape)}; its initial value has {show_shape(given)}")
 
 
-def _checked_layout(
-    subject: str, weight: Weight, parts: str | Mapping[str, int], axis: int, transpose: bool
-) -> Layout:
+def _checked_layout(subject: str, weight: Weight, parts: str | Mapping[str, int], axis: int, transpose: bool) -> Layout:
     whole = isinstance(parts, str)
     named = ((parts, -1),) if isinstance(parts, str) else tuple(parts.items())
     rank = len(tuple(weight.shape))

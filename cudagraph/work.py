@@ -117,6 +117,7 @@ class Description:
     tensors: tuple[Tensor, ...] = ()
     work: tuple[Work, ...] = ()
     conditions: Mapping[int, tuple[SizeLike, ...]] = field(default_factory=dict)  # of the work at these positions
+    requirements: tuple[tuple[SizeLike, str], ...] = ()  # sizes that may not be 0, and what it means if one is
     children: tuple[Block, ...] = ()
     wires: tuple[tuple[Port, Port], ...] = ()  # (source, destination)
     order: tuple[tuple[Block, Block], ...] = ()  # (earlier, later)

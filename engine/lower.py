@@ -141,9 +141,9 @@ class _Lowering:
         return kept
 
     def _view_what_is_shown(self) -> None:
-        """Views of memory that is in use can be read too, even if no work touches them."""
+        """Views can be read too, even if no work touches them; and so can the memory of inputs that is only viewed."""
         for operand in self._shown:
-            if self._graph.storage(operand) in self._index:
+            if self._graph.storage(operand) in self._index or isinstance(operand, ViewPort):
                 self._buffer(operand)
 
     def _counter_buffers(self) -> tuple[Counter, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,18 @@ from cudagraph.block import Block
 from cudagraph.dtypes import show
 from cudagraph.errors import CudaGraphError, ShapeError
 from cudagraph.port import DelayPort, Direction, Port, ViewPort
-from cudagraph.shape import Concrete, Size, SizeLike, Unknowns, Unresolved, evaluate, evaluate_size, show_shape, unify
+from cudagraph.shape import (
+    Broadcast,
+    Concrete,
+    Size,
+    SizeLike,
+    Unknowns,
+    Unresolved,
+    evaluate,
+    evaluate_size,
+    show_shape,
+    unify,
+)
 from cudagraph.tensor import Scratch, State
 from cudagraph.work import Operand
 
@@ -33,11 +45,12 @@ class BlockScope:
         self._resolver = resolver
 
     def dim(self, name: str) -> int:
-        """A named dimension."""
+        """A named dimension, or the product of a named rest."""
         try:
-            return self.sizes[name]  # type: ignore[return-value]
+            length = self.sizes[name]
         except KeyError:
             raise Unresolved(name) from None
+        return length if isinstance(length, int) else math.prod(length)
 
     def shape(self, port: Operand) -> Concrete:
         """The concrete shape of a port or tensor."""
@@ -96,7 +109,7 @@ class Resolver:
         """Ports that are fed and have sizes in their shape: `unify` could not compare those before all was known."""
         for block in self._flat.blocks:
             for port in block.description.ports:
-                if any(isinstance(item, Size) for item in tuple(port.shape)) and not isinstance(port, DelayPort):
+                if any(isinstance(item, (Size, Broadcast)) for item in tuple(port.shape)) and not isinstance(port, DelayPort):
                     self._check_port_sizes(port)
 
     def _check_port_sizes(self, port: Port) -> None:

@@ -239,7 +239,7 @@ def test_library_calls_have_defaults():
         ({"c": lambda block, b: b.input("z", (1,))}, "cublas.gemm c: it writes, but described.z is an input"),
         ({"alpha": "2"}, "alpha: a parameter or a number is wanted, not '2'"),
         ({"alpha": True}, "alpha: a parameter or a number is wanted, not True"),
-        ({"epilogue": "tanh"}, "epilogue cannot be 'tanh'; choose one of 'none', 'relu', 'gelu'"),
+        ({"epilogue": "tanh"}, "epilogue cannot be 'tanh'; choose one of 'none', 'relu', 'gelu_tanh'"),
         ({"epilogue": lambda block, b: b.option("e", "relu", ("relu", "tanh"))}, "epilogue cannot be 'tanh'"),
     ],
 )
@@ -317,6 +317,14 @@ def test_views_and_delays_are_outputs_when_they_are_named():
     block = describe(views)
     assert set(block.ports) == {"s_view", "half"}
     assert [port.name for port in block.outputs] == ["half"]
+
+
+def test_several_views_of_one_tensor_are_numbered():
+    def views(block, b):
+        weight = b.weight("w", (6,))
+        return [b.view(weight, (2,), offset=offset) for offset in (0, 2, 4)]
+
+    assert list(describe(views).ports) == ["w_view", "w_view2", "w_view3"]
 
 
 def test_scratch_is_numbered():

@@ -97,6 +97,34 @@ def test_reads_like_a_kernel_somebody_wrote():
     )
 
 
+@needs_compiler
+@pytest.mark.parametrize("names", [("x", "b", "y"), ("rows", "at_0_", "stride_1_3")])
+def test_a_kernel_that_broadcasts_computes_what_numpy_does(tmp_path, names):
+    """[2, 3, 4] and [3, 1]: two dimensions of rows, and a column that stays."""
+    x, b, y = names
+    source = elementwise_source(f"{y} = {x} + 2 * {b}", {x: "float", b: "float"}, {y: "float"}, {}, broadcast=True)
+    arrays = [np.arange(24, dtype=np.float32), np.arange(3, dtype=np.float32), np.empty(24, np.float32)]
+    signature = parse_signature(source.text)
+    own = [argument.name.rstrip("_") for argument in signature.arguments[3:]]
+    sizes = {"rows": 6, "columns": 4, "extent_0": 3, "stride_0_0": 4, "stride_0_1": 12, "stride_1_0": 1}
+    end = "_" * (len(signature.arguments[3].name) - len(own[0]))
+    macros = [f"{name}{end}={value}" for name, value in {"RANK": 2, "STEP_0": 1, "STEP_1": 0}.items()]
+    text = source.text.replace("blockIdx.y", "(element_of_test / 4)").replace("blockIdx.x", "(element_of_test % 4)")
+    text = (
+        text.replace("blockIdx.z", "0").replace("gridDim.y", "1").replace("blockDim.y", "1").replace("threadIdx.y", "0")
+    )
+    text = f"static long long element_of_test;\n{text}"
+    call = ", ".join([*(f"(float*)a{i}" for i in range(3)), *(str(sizes.get(name, 0)) for name in own)])
+    loop = f"for (element_of_test = 0; element_of_test < 24; element_of_test++) {signature.entry}({call});"
+    text = f'{PRELUDE}{text}\nextern "C" void run(void* a0, void* a1, void* a2) {{ {loop} }}\n'
+    library = tmp_path / "kernel.so"
+    command = ["c++", "-std=c++17", "-shared", "-fPIC", "-x", "c++", "-", "-o", str(library)]
+    subprocess.run([*command, *(f"-D{macro}" for macro in macros)], input=text, text=True, check=True)
+    ctypes.CDLL(str(library)).run(*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays))
+    expected = arrays[0].reshape(2, 3, 4) + 2 * arrays[1].reshape(3, 1)
+    np.testing.assert_array_equal(arrays[2].reshape(2, 3, 4), expected)
+
+
 def test_the_same_expression_is_the_same_kernel():
     one = elementwise_source("y = a", {"a": "float"}, {"y": "float"}, {})
     assert one == elementwise_source("y = a", {"a": "float"}, {"y": "float"}, {})

@@ -224,3 +224,61 @@ def test_grids_and_shared_memory_take_expressions():
     work = describe(say).description.work[0]
     assert list(map(str, work.grid)) == ["x.rows", "ceil_div(x.shape[-1], 32)", "1"]
     assert str(work.shared) == "(x.shape[-1] * 4)"
+
+
+@given(sizes, sizes, sizes)
+def test_a_named_rest_is_learned_like_an_ellipsis(front, rest, back):
+    spec = (*(f"f{i}" for i in range(len(front))), "*rest", *(f"b{i}" for i in range(len(back))))
+    unknowns = {}
+    concrete = front + rest + back
+    assert unify(spec, concrete, unknowns) is None
+    assert unknowns["*rest"] == rest
+    assert evaluate(spec, unknowns, Known(**{k: v for k, v in unknowns.items() if k != "*rest"})) == concrete
+
+
+def test_rests_of_two_names_differ():
+    unknowns = {}
+    assert unify(("*a", 4), (2, 3, 4), unknowns) is None
+    assert unify(("*b", 4), (5, 4), unknowns) is None
+    assert unify(("*a", 7), (5, 7), unknowns) == "`*a` is already [2, 3]"
+
+
+@pytest.mark.parametrize("wrong", [(..., "*a"), ("*a", "*b"), ("*a", cg.broadcast((2,)))])
+def test_a_shape_has_one_rest(wrong):
+    with pytest.raises(DescriptionError, match=r"may hold one `\.\.\.`"):
+        check_shape(wrong, "s")
+
+
+@pytest.mark.parametrize("wrong", ["*", "**a", "a*", "* a"])
+def test_what_a_rest_may_not_be_called(wrong):
+    with pytest.raises(DescriptionError, match="is not the name of a dimension"):
+        check_shape((wrong,), "s")
+
+
+def test_dimensions_around_a_named_rest():
+    x = shape(2, "*batch", "n", 4)
+    assert (x[0], x[-1], x[-2:], x[1:-2], show_shape(tuple(x))) == (2, 4, ("n", 4), ("*batch",), "[2, *batch, n, 4]")
+    with pytest.raises(ShapeError, match=r"may not cut through its `\*batch`"):
+        x[:2]
+
+
+@given(sizes, sizes, sizes)
+def test_broadcast_agrees_with_numpy(a, b, c):
+    spec = cg.broadcast(a, ("*b",), c)
+    try:
+        expected = np.broadcast_shapes(a, b, c)
+    except ValueError:
+        with pytest.raises(ShapeError, match=r"do not broadcast: .* are neither equal nor 1"):
+            evaluate((spec, 9), {"*b": b}, Known())
+    else:
+        assert evaluate((spec, 9), {"*b": b}, Known()) == (*expected, 9)
+
+
+def test_broadcast_takes_shapes():
+    assert show_shape((cg.broadcast(("*a",), (2,)), "n")) == "[broadcast([*a], [2]), n]"
+    with pytest.raises(DescriptionError, match="at least one port or shape"):
+        cg.broadcast()
+    with pytest.raises(DescriptionError, match="a shape is a tuple"):
+        cg.broadcast("a")
+    with pytest.raises(Unresolved):
+        evaluate((cg.broadcast(("*a",)),), {}, Known())

@@ -14,6 +14,8 @@ from cudagraph.cli.kernels import ARCHITECTURES, library, variants
 from cudagraph.environment import Environment
 
 KERNELS = dict(library())
+# They keep tiles in registers, for thread blocks of at most 128: two fit on a multiprocessor.
+TILES_IN_REGISTERS = {"sequence_mixing/attention", "sequence_mixing/linear_attention"}
 # Interpreters with NVIDIA's packages: this one, where it has them, and those that CI installs.
 INTERPRETERS = {
     "here": sys.executable if importlib.util.find_spec("cuda") else None,
@@ -44,7 +46,11 @@ def test_every_kernel_compiles_with_nvrtc(interpreter, repository):
     assert {outcome["arch"] for outcome in outcomes} == set(ARCHITECTURES)
     spilled = {(outcome["kernel"], outcome["arch"]): outcome["spills"] for outcome in outcomes if outcome["spills"]}
     assert spilled == {}
-    assert all(0 < outcome["registers"] <= 128 and outcome["shared_bytes"] <= 48 << 10 for outcome in outcomes)
+    assert all(
+        0 < outcome["registers"] <= (255 if outcome["kernel"] in TILES_IN_REGISTERS else 128)
+        and outcome["shared_bytes"] <= 48 << 10
+        for outcome in outcomes
+    )
 
 
 @pytest.mark.parametrize("name", KERNELS)

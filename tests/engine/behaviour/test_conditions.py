@@ -52,7 +52,7 @@ def test_a_shape_that_no_condition_takes_leaves_the_old_graph_running(engine):
     run(engine, block, 1, 2, 3, 4, 5)
     assert run(engine, block, *range(11)) == [2, 4, 6, 8, 10]
     assert block.debug.state == "error"
-    assert "no work of doubled writes y for x [11]: no condition of where(...) holds" in block.debug.message
+    assert "no work of doubled writes y for x [11]: no where(...) condition holds" in block.debug.message
     assert run(engine, block, 1) == [2]
     assert block.debug.state == "ok"
 
@@ -75,6 +75,29 @@ def test_a_fault_does_not_hide_another_error(engine):
 
 def test_a_fault_is_not_an_output():
     assert [port.name for port in Doubled().outputs] == ["y"]
+
+
+class Pairs(cg.Block):
+    """y = sums of pairs of neighbours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with cg.BlockBuilder(self) as b:
+            self.x = b.input("x", (..., "N"))
+            self.y = b.output("y", (..., cg.Dim("N") // 2))
+            b.require(cg.equal(cg.Dim("N") % 2, 0), "x has an even last dimension")
+            pairs = cg.CudaSource(
+                'extern "C" __global__ void pairs(const float* x, float* y, int n)'
+                "{ const int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) y[i] = x[2 * i] + x[2 * i + 1]; }"
+            )
+            b.kernel(pairs, elements=self.y.size, x=self.x, y=self.y, n=self.y.size)
+
+
+def test_a_requirement_says_what_shapes_are_wanted(engine):
+    block = engine.add(Pairs())
+    assert run(engine, block, 1, 2, 3, 4) == [3, 7]
+    assert run(engine, block, 1, 2, 3) == [3, 7]
+    assert "pairs: x has an even last dimension; it is given x [3]" in block.debug.message
 
 
 class TestWhere:
