@@ -23,6 +23,7 @@ from .port import AppendPort as AppendPort
 from .port import Port as Port
 from .render import render as render
 from .shape import Dim as Dim
+from .shape import broadcast as broadcast
 from .shape import ceil_div as ceil_div
 from .shape import equal as equal
 from .shape import maximum as maximum

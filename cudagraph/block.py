@@ -146,8 +146,7 @@ class Block:
         """Copies of all weights and persistent states, by torch-style dotted names."""
         arrays: dict[str, np.ndarray] = {}
         for layouts in self._stored():
-            layout = next(layout for layout in layouts if layout.start is None)
-            arrays.update(layout.split(layout.tensor.value))
+            arrays.update(layouts[0].split(layouts[0].tensor.value))
         return arrays
 
     def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> LoadReport:

@@ -167,13 +167,24 @@ class BlockBuilder:
         self._options.append(option)
         return option
 
-    def weight(self, name: str, shape: Iterable[int], dtype: object = "float32", init: Any = None) -> Weight:
-        """A constant tensor of known shape, replaceable live. `init`: array, scalar or `init(shape, dtype)`; zeros."""
+    def weight(
+        self,
+        name: str,
+        shape: Iterable[int],
+        dtype: object = "float32",
+        init: Any = None,
+        *,
+        check: Callable[[np.ndarray], None] | None = None,
+    ) -> Weight:
+        """A constant tensor of known shape, replaceable live. `init`: array, scalar or `init(shape, dtype)`; zeros.
+
+        `check` is called with every array that it is to become, and raises `DescriptionError` for one that is wrong.
+        """
         lengths = check_shape(shape, f"weight {name}")
         if not all(isinstance(length, int) for length in lengths):
             raise DescriptionError(f"weight {name}: a weight's shape is made of ints, not {show_shape(lengths)}")
         _check_init(f"weight {name}", lengths, init)
-        return self._add_tensor(Weight(self._block, self._name(name), lengths, parse_dtype(dtype), init))  # type: ignore[arg-type]
+        return self._add_tensor(Weight(self._block, self._name(name), lengths, parse_dtype(dtype), init, check))  # type: ignore[arg-type]
 
     def stored_as(
         self, weight: Weight, parts: str | Mapping[str, int] | Layout, *, axis: int = 0, transpose: bool = False

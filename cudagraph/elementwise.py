@@ -1,18 +1,22 @@
 """Kernels written from an expression: "y = a * x + c" becomes a CUDA C++ kernel with one thread per element.
 
 The expression goes, as it is, into a device function whose arguments carry its names; the kernel loads, calls, stores.
+There are two kernels of an expression: one for operands that are alike, and one for operands that broadcast.
 Half precision is computed in float. A literal such as 0.5 has the precision of the operands, as in NumPy.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .dtypes import C_TYPES, HEADERS, VECTOR_TYPES, c_type, parse_dtype
 from .errors import DescriptionError
 from .expression import Expression, parse_expression
+from .iteration import OUTER, Iteration
+from .shape import SizeLike
 from .source import CudaSource
 
 _RESERVED = frozenset(("element", "elementwise", "Compute", "Literal", "threadIdx", "blockIdx", "blockDim", "gridDim"))
@@ -43,12 +47,17 @@ def elementwise_source(
     inputs: Mapping[str, Operand | str],
     outputs: Mapping[str, Operand | str],
     values: Mapping[str, Operand | str],
+    *,
+    broadcast: bool = False,
 ) -> CudaSource:
-    """The kernel of an expression: tensors to read, tensors to write, values, then `count_name(...)` as `long long`."""
+    """The kernel of an expression: tensors to read, tensors to write, values, then `count_name(...)` as `long long`.
+
+    With `broadcast`, what `broadcast_arguments` gives stands in the place of the count.
+    """
     parsed = parse_expression(expression)
     _check_names(expression, parsed, inputs, outputs, values)
     groups = [{name: _operand(bound) for name, bound in group.items()} for group in (inputs, outputs, values)]
-    kernel = _Kernel(parsed, *groups)
+    kernel = (_BroadcastKernel if broadcast else _Kernel)(parsed, *groups)
     body = kernel.text("elementwise")
     entry = f"elementwise_{hashlib.sha256(body.encode()).hexdigest()[:10]}"
     return CudaSource(kernel.text(entry), entry, " ".join(expression.split()))
@@ -125,20 +134,40 @@ class _Kernel:
         arguments = [f"const {operand.ctype}* {name}" for name, operand in self.inputs.items()]
         arguments += [f"{operand.ctype}* {name}" for name, operand in self.outputs.items()]
         arguments += [f"{operand.ctype} {name}" for name, operand in self.values.items()]
-        count = count_name((*self.inputs, *self.outputs, *self.values))
         results = [f"        {_computed(operand.ctype)} {self.result(name)};" for name, operand in self.outputs.items()]
         loads = [self.load(name) for name in self.readable()] + [self.result(name) for name in self.outputs]
         return [
-            f'extern "C" __global__ void {entry}({", ".join([*arguments, f"long long {count}"])})',
+            f'extern "C" __global__ void {entry}({", ".join([*arguments, *self.counts()])})',
             "{",
-            "    const long long element = blockIdx.x * (long long)blockDim.x + threadIdx.x;",
-            f"    if (element < {count}) {{",
+            *self.place(),
             *results,
             f"        elementwise({', '.join(loads)});",
-            *(f"        {name}[element] = {self.store(name)};" for name in self.outputs),
+            *(f"        {name}[{self.element()}] = {self.store(name)};" for name in self.outputs),
             "    }",
             "}",
         ]
+
+    def counts(self) -> list[str]:
+        """Arguments that say how many elements there are."""
+        return [f"long long {self.count()}"]
+
+    def place(self) -> list[str]:
+        """The element of a thread, if it has one."""
+        return [
+            "    const long long element = blockIdx.x * (long long)blockDim.x + threadIdx.x;",
+            f"    if (element < {self.count()}) {{",
+        ]
+
+    def count(self) -> str:
+        return count_name((*self.inputs, *self.outputs, *self.values))
+
+    def element(self) -> str:
+        """Where the outputs have the element."""
+        return "element"
+
+    def place_of(self, name: str) -> str:
+        """Where an input has the element."""
+        return "element"
 
     def readable(self) -> dict[str, Operand]:
         return self.inputs | self.values
@@ -146,7 +175,7 @@ class _Kernel:
     def load(self, name: str) -> str:
         """One operand in its type of computation."""
         operand = self.readable()[name]
-        place = "" if name in self.values else "[0]" if operand.scalar else "[element]"
+        place = "" if name in self.values else "[0]" if operand.scalar else f"[{self.place_of(name)}]"
         return _cast(_computed(operand.ctype), operand.ctype, name + place)
 
     def result(self, name: str) -> str:
@@ -170,6 +199,81 @@ class _Kernel:
             return "Literal({})"
         return "{}f" if types & {"float", "float32"} else "{}"
 
+
+class _BroadcastKernel(_Kernel):
+    """The kernel for operands that broadcast: a column per thread in x, a row in y and z."""
+
+    def own(self, name: str) -> str:
+        """A name of the kernel itself, free of those that are bound."""
+        return _free((*self.inputs, *self.outputs, *self.values))(name)
+
+    def counts(self) -> list[str]:
+        return [f"{ctype} {name}" for name, ctype in _broadcast_types(self.tensors(), self.own)]
+
+    def tensors(self) -> list[str]:
+        return [name for name, operand in self.inputs.items() if not operand.scalar]
+
+    def place(self) -> list[str]:
+        own = self.own
+        row, column, rest, index = map(own, ("row", "column", "rest", "index"))
+        extents = ", ".join(own(f"extent_{i}") for i in range(OUTER - 1))
+        numbers = range(len(self.tensors()))
+        lines = [
+            f"    const long long {column} = blockIdx.x * (long long)blockDim.x + threadIdx.x;",
+            f"    const long long {row} = (blockIdx.z * (long long)gridDim.y + blockIdx.y) * blockDim.y + threadIdx.y;",
+            f"    if ({column} < {own('columns')} && {row} < {own('rows')}) {{",
+            f"        const unsigned {own('extent')}[] = {{{extents}, 1}};",
+        ]
+        for i in numbers:
+            strides = ", ".join(own(f"stride_{i}_{k}") for k in range(OUTER))
+            lines.append(f"        const long long {own(f'stride_{i}')}[] = {{{strides}}};")
+            lines.append(f"        long long {own(f'at_{i}')} = {own(f'STEP_{i}')} * {column};")
+        return [
+            *lines,
+            f"        unsigned {rest} = {row};",
+            f"        for (int {index} = 0; {index} < {own('RANK')}; {index}++) {{",
+            f"            const bool {own('last')} = {index} + 1 == {own('RANK')};",
+            f"            const unsigned {own('step')} = {own('last')} ? {rest} : {rest} % {own('extent')}[{index}];",
+            *(f"            {own(f'at_{i}')} += {own('step')} * {own(f'stride_{i}')}[{index}];" for i in numbers),
+            f"            if (!{own('last')}) {rest} /= {own('extent')}[{index}];",
+            "        }",
+        ]
+
+    def element(self) -> str:
+        return f"{self.own('row')} * {self.own('columns')} + {self.own('column')}"
+
+    def place_of(self, name: str) -> str:
+        return self.own(f"at_{self.tensors().index(name)}")
+
+
+def broadcast_arguments(
+    iteration: Iteration, tensors: Collection[str], bound: Collection[str]
+) -> tuple[dict[str, SizeLike], dict[str, SizeLike]]:
+    """The arguments and the macros of a kernel that broadcasts `tensors`; all names that are bound are `bound`."""
+    own = _free(bound)
+    arguments: dict[str, SizeLike] = {own("rows"): iteration.rows, own("columns"): iteration.columns}
+    arguments |= {own(f"extent_{i}"): iteration.extent(i) for i in range(OUTER - 1)}
+    macros: dict[str, SizeLike] = {own("RANK"): iteration.rank}
+    for number, name in enumerate(tensors):
+        arguments |= {own(f"stride_{number}_{k}"): iteration.stride(name, k) for k in range(OUTER)}
+        macros[own(f"STEP_{number}")] = iteration.step(name)
+    return arguments, macros
+
+
+def _broadcast_types(tensors: Collection[str], own: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    yield from ((own("rows"), "unsigned"), (own("columns"), "long long"))
+    yield from ((own(f"extent_{i}"), "unsigned") for i in range(OUTER - 1))
+    for number in range(len(tensors)):
+        yield from ((own(f"stride_{number}_{k}"), "long long") for k in range(OUTER))
+
+
+def _free(bound: Collection[str]) -> Callable[[str], str]:
+    """Names that are not bound: with as many underscores at the end as that takes."""
+    longest = max((len(name) - len(name.rstrip("_")) for name in bound if _OWN.fullmatch(name)), default=-1)
+    return lambda name: name + "_" * (longest + 1)
+
+
+_OWN = re.compile(r"(rows?|columns?|rest|index|step|last|extent|RANK|(extent|stride|at|STEP)_\d+|stride_\d+_\d+)_*")
 
 _OPEN_TYPES = """
 // Half precision is computed in float; a literal such as 0.5 is a double only beside types that are not.

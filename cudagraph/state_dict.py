@@ -15,16 +15,12 @@ from .tensor import State, Weight
 
 @dataclass(frozen=True)
 class Layout:
-    """Which named arrays hold a tensor: its consecutive slices along `axis`, each of them transposed or not.
-
-    With a `start`, the tensor is a slice of one larger array along `axis` instead.
-    """
+    """Which named arrays hold a tensor: its consecutive slices along `axis`, each of them transposed or not."""
 
     tensor: Weight | State
     parts: tuple[tuple[str, int], ...]  # a name and the slice's length along `axis`; a length of -1 is all of it
     axis: int = 0
     transpose: bool = False
-    start: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,8 +41,6 @@ class Layout:
 
     def join(self, mapping: Mapping[str, Any]) -> Any:
         """What the tensor is to be, from the arrays; `ShapeError` names the one that does not fit."""
-        if self.start is not None:
-            return self._cut(np.asarray(mapping[self.parts[0][0]]), self.start)
         if not self.transpose and self.parts[0][1] < 0:
             return mapping[self.parts[0][0]]
         pieces = [self._piece(mapping[name], length) for name, length in self.parts]
@@ -63,14 +57,6 @@ class Layout:
             part = f"its part of {self.tensor.path} is {show_shape(wanted)}{turned}"
             raise ShapeError(f"{part}; the array is {show_shape(array.shape)}")
         return self._turned(array)
-
-    def _cut(self, array: np.ndarray, start: int) -> np.ndarray:
-        """The tensor's slice of a larger array."""
-        end = start + self.tensor.shape[self.axis]
-        if array.ndim <= self.axis or array.shape[self.axis] < end:
-            wanted = f"{self.tensor.path} is {start} to {end} of dimension {self.axis}"
-            raise ShapeError(f"{wanted}; the array is {show_shape(array.shape)}")
-        return array.take(range(start, end), self.axis)
 
     def _turned(self, array: np.ndarray) -> np.ndarray:
         return array.swapaxes(-1, -2) if self.transpose else array

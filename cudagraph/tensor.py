@@ -74,11 +74,20 @@ class Scratch(Tensor):
 class Weight(Tensor):
     """A constant tensor that can be replaced live: a new value is one copy into the same memory."""
 
-    __slots__ = ("_init", "_tracker", "_value")
+    __slots__ = ("_check", "_init", "_tracker", "_value")
 
-    def __init__(self, block: Block, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], init: Any) -> None:
+    def __init__(
+        self,
+        block: Block,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        init: Any,
+        check: Callable[[np.ndarray], None] | None = None,
+    ) -> None:
         super().__init__(block, name, shape, dtype)
         self._init = init
+        self._check = check
         self._value: np.ndarray | None = None
         self._tracker: DirtyTracker | None = None
 
@@ -102,7 +111,10 @@ class Weight(Tensor):
 
     def fit(self, value: Any) -> np.ndarray:
         """A private, read-only copy in this weight's dtype; `ShapeError` or `DescriptionError` when it does not fit."""
-        return _fitting(value, tuple(self.shape), self.dtype, self.path)  # type: ignore[arg-type]
+        fitted = _fitting(value, tuple(self.shape), self.dtype, self.path)  # type: ignore[arg-type]
+        if self._check is not None:
+            self._check(fitted)
+        return fitted
 
     def attach(self, tracker: DirtyTracker | None) -> None:
         """Report changes to this tracker from now on (None: to nobody)."""

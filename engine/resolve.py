@@ -109,7 +109,8 @@ class Resolver:
         """Ports that are fed and have sizes in their shape: `unify` could not compare those before all was known."""
         for block in self._flat.blocks:
             for port in block.description.ports:
-                if any(isinstance(item, (Size, Broadcast)) for item in tuple(port.shape)) and not isinstance(port, DelayPort):
+                depends = any(isinstance(item, (Size, Broadcast)) for item in tuple(port.shape))
+                if depends and not isinstance(port, DelayPort):
                     self._check_port_sizes(port)
 
     def _check_port_sizes(self, port: Port) -> None:

@@ -21,13 +21,14 @@ def run(block: Any, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("library", [True, False], ids=["library", "kernels"])
-@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu_tanh", "gelu"])
 def test_linear(activation, library):
     theirs = torch.nn.Linear(31, 17)
     ours = Linear(31, 17, activation=activation, library=library)
     ours.load_state_dict({name: value.detach().numpy() for name, value in theirs.state_dict().items()})
     x = np.random.default_rng(0).standard_normal((2, 5, 31)).astype(np.float32)
-    after = {"none": lambda y: y, "relu": torch.relu, "gelu": lambda y: torch.nn.functional.gelu(y, approximate="tanh")}
+    gelu = torch.nn.functional.gelu
+    after = {"none": lambda y: y, "relu": torch.relu, "gelu": gelu, "gelu_tanh": lambda y: gelu(y, approximate="tanh")}
     expected = after[activation](theirs(torch.from_numpy(x))).detach().numpy()
     np.testing.assert_allclose(run(ours, x), expected, rtol=0, atol=2e-6)
 

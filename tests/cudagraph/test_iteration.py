@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cudagraph.errors import ShapeError
@@ -36,6 +36,7 @@ def places(walk, number, rows, columns):
 mask = st.lists(st.booleans(), min_size=5, max_size=5)
 
 
+@example((3, 2, 2), [[True, False, True, True, True], [False, True, False, True, True]])
 @given(st.lists(st.integers(1, 3), max_size=5).map(tuple), st.lists(mask, min_size=1, max_size=3))
 def test_a_walk_is_what_numpy_broadcasts(result, masks):
     shapes = operands(result, masks)

@@ -1,0 +1,88 @@
+// y[o, m] = reduction of x[o, r, m, c] over r and c
+//
+// Layout: x is [outputs / middle, repeats, middle, columns], row-major, of a number type T, and y [outputs]. REDUCTION is
+//         Sum, Mean, Product, Maximum, Minimum, Variance, Deviation, ArgMaximum or ArgMinimum. A block has blockDim.x threads
+//         (a multiple of 32) for each of its blockDim.y outputs; blockIdx.y is the split. With SPLIT, y takes partial
+//         results [outputs, splits].
+// Idea:   threads walk along a row in vectors of four, so every access is coalesced; lanes are joined by shuffles and
+//         warps through shared memory. A CPU walks alone, in sixteen independent chains that it can vectorise.
+// Floor:  x read once; one operation per element.
+
+#include "math/reductions.cuh"
+
+#ifdef __CUDA_ARCH__
+__device__ inline Part along(const T* __restrict__ x, long long begin, long long end, long long place, Real pivot)
+{
+    Part part[4];
+    const long long stride = 4 * blockDim.x;
+    const bool vectors = aligned(x + begin);
+    for (long long c = begin + 4 * threadIdx.x; c < end; c += stride) {
+        if (vectors && c + 4 <= end) {
+            const Four<T> four = *reinterpret_cast<const Four<T>*>(x + c);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) part[i] = part[i].join(part_of(four.value[i], pivot, place + c + i));
+        } else {
+            for (int i = 0; i < 4 && c + i < end; ++i) part[0] = part[0].join(part_of(x[c + i], pivot, place + c + i));
+        }
+    }
+    return part[0].join(part[1]).join(part[2].join(part[3]));
+}
+#else
+__device__ inline Part along(const T* __restrict__ x, long long begin, long long end, long long place, Real pivot)
+{
+    Part whole;
+    while (begin < end) {  // tiles, so that no chain grows long enough to lose digits
+        const long long stop = begin + 1024 < end ? begin + 1024 : end;
+        Part part[16];
+        for (; begin + 16 <= stop; begin += 16) {
+            for (int i = 0; i < 16; ++i) part[i] = part[i].join(part_of(x[begin + i], pivot, place + begin + i));
+        }
+        for (; begin < stop; ++begin) part[0] = part[0].join(part_of(x[begin], pivot, place + begin));
+        for (int width = 8; width > 0; width /= 2) {
+            for (int i = 0; i < width; ++i) part[i] = part[i].join(part[i + width]);
+        }
+        whole = whole.join(part[0]);
+    }
+    return whole;
+}
+#endif
+
+// What this thread sees of an output's elements: segments of rows, each `stride` after the one before.
+__device__ inline Part part_of(const T* __restrict__ x, Range range, long long columns, long long stride)
+{
+    Part part;
+    if (range.begin >= range.end) return part;
+    const Real pivot = pivot_of(x, true);
+    for (long long r = range.begin / columns; r * columns < range.end; ++r) {
+        const long long first = r * columns;
+        const long long begin = range.begin > first ? range.begin - first : 0;
+        const long long end = range.end - first < columns ? range.end - first : columns;
+        part = part.join(along(x + r * stride, begin, end, first, pivot));
+    }
+    return part;
+}
+
+extern "C" __global__ void reduce_rows(const T* __restrict__ x, Result* __restrict__ y, long long outputs, long long repeats,
+    long long middle, long long columns, int splits, float correction)
+{
+    const long long output = blockIdx.x * static_cast<long long>(blockDim.y) + threadIdx.y;
+    const long long outer = output / middle, count = repeats * columns;
+    const T* source = x + (outer * repeats * middle + (output - outer * middle)) * columns;
+    const Range range(output < outputs ? count : 0, blockIdx.y, splits);
+    const long long place = output * splits + blockIdx.y;
+#ifdef __CUDA_ARCH__
+    __shared__ unsigned long long memory[32 * 3];
+    Part part = across_warp(part_of(source, range, columns, middle * columns));
+    const int warps = blockDim.x / 32;
+    if (warps > 1) {
+        Part* mine = reinterpret_cast<Part*>(memory) + threadIdx.y * warps;
+        if (threadIdx.x % 32 == 0) mine[threadIdx.x / 32] = part;
+        __syncthreads();
+        part = mine[0];
+        for (int i = 1; i < warps; ++i) part = part.join(mine[i]);
+    }
+    if (threadIdx.x == 0 && output < outputs) put(y, place, part, count, correction);
+#else
+    if (threadIdx.x == 0 && output < outputs) put(y, place, part_of(source, range, columns, middle * columns), count, correction);
+#endif
+}

@@ -1,0 +1,185 @@
+// Reductions, chosen by the macro REDUCTION. Each is a type of partial results: `of` one element, `join` of two parts in
+// any order, `result` of a whole. Parts are joined in an order that only the shape decides, so results are reproducible.
+#pragma once
+
+#include "broadcast.cuh"
+
+#ifndef REDUCTION
+#define REDUCTION Sum
+#endif
+#ifndef Result
+#define Result T
+#endif
+#ifndef SPLIT
+#define SPLIT 0
+#endif
+
+using Real = Compute<T>::type;
+
+template <class X> __device__ inline X lowest()
+{
+    if constexpr (Floating<X>::value) return static_cast<X>(-INFINITY);
+    else if constexpr (static_cast<X>(-1) < X(0)) return static_cast<X>(1ull << (8 * sizeof(X) - 1));
+    else return X(0);
+}
+
+template <class X> __device__ inline X highest()
+{
+    if constexpr (Floating<X>::value) return static_cast<X>(INFINITY);
+    else return static_cast<X>(~lowest<X>());
+}
+
+template <class X> __device__ inline X root(X x)
+{
+    if constexpr (sizeof(X) == sizeof(double)) return static_cast<X>(sqrt(static_cast<double>(x)));
+    else return static_cast<X>(sqrtf(static_cast<float>(x)));
+}
+
+struct Sum {
+    static constexpr bool takes_integers = false, has_pivot = false;
+    Real value = Real(0);
+
+    static __device__ Sum of(Real x, long long) { return {x}; }
+    __device__ Sum join(Sum other) const { return {value + other.value}; }
+    __device__ Real result(long long, float) const { return value; }
+};
+
+struct Mean : Sum {
+    static __device__ Mean of(Real x, long long) { return {{x}}; }
+    __device__ Mean join(Mean other) const { return {{value + other.value}}; }
+    __device__ Real result(long long count, float) const { return value / static_cast<Real>(count); }
+};
+
+struct Product {
+    static constexpr bool takes_integers = false, has_pivot = false;
+    Real value = Real(1);
+
+    static __device__ Product of(Real x, long long) { return {x}; }
+    __device__ Product join(Product other) const { return {value * other.value}; }
+    __device__ Real result(long long, float) const { return value; }
+};
+
+struct Maximum {
+    static constexpr bool takes_integers = true, has_pivot = false;
+    Real value = lowest<Real>();
+
+    static __device__ Maximum of(Real x, long long) { return {x}; }
+    __device__ Maximum join(Maximum other) const { return {(value != value) | (value > other.value) ? value : other.value}; }
+    __device__ Real result(long long, float) const { return value; }
+};
+
+struct Minimum {
+    static constexpr bool takes_integers = true, has_pivot = false;
+    Real value = highest<Real>();
+
+    static __device__ Minimum of(Real x, long long) { return {x}; }
+    __device__ Minimum join(Minimum other) const { return {(value != value) | (value < other.value) ? value : other.value}; }
+    __device__ Real result(long long, float) const { return value; }
+};
+
+// Mean and sum of squared differences from it (Chan, Golub and LeVeque 1979): nothing cancels. Elements are taken relative
+// to a pivot among them, so that a mean far from zero costs no digits either.
+struct Variance {
+    static constexpr bool takes_integers = false, has_pivot = true;
+    Real mean = Real(0), squares = Real(0), count = Real(0);
+
+    static __device__ Variance of(Real x, long long) { return {x, Real(0), Real(1)}; }
+    __device__ Variance join(Variance other) const
+    {
+        const Real total = count + other.count;
+        const Real part = total > Real(0) ? other.count / total : Real(0);
+        const Real difference = other.mean - mean;
+        return {mean + difference * part, squares + other.squares + difference * difference * count * part, total};
+    }
+    __device__ Real result(long long number, float correction) const
+    {
+        const Real divisor = static_cast<Real>(number) - static_cast<Real>(correction);
+        return squares / (divisor > Real(0) ? divisor : Real(0));
+    }
+};
+
+struct Deviation : Variance {
+    static __device__ Deviation of(Real x, long long) { return {{x, Real(0), Real(1)}}; }
+    __device__ Deviation join(Deviation other) const { return {Variance::join(other)}; }
+    __device__ Real result(long long number, float correction) const { return root(Variance::result(number, correction)); }
+};
+
+// The place of the largest element, of the first one among equals; NaN is larger than everything, as in torch.
+struct ArgMaximum {
+    static constexpr bool takes_integers = true, has_pivot = false;
+    Real value = Real(0);
+    long long place = -1;
+
+    static __device__ ArgMaximum of(Real x, long long at) { return {x, at}; }
+    __device__ bool is_before(ArgMaximum other) const { return other.place < 0 || (place >= 0 && place < other.place); }
+    __device__ bool is_nan() const { return value != value; }
+    __device__ ArgMaximum join(ArgMaximum other) const
+    {
+        if (place < 0 || other.place < 0 || value == other.value || (is_nan() && other.is_nan())) return is_before(other) ? *this : other;
+        return is_nan() || value > other.value ? *this : other;
+    }
+    __device__ long long result(long long, float) const { return place; }
+};
+
+struct ArgMinimum : ArgMaximum {
+    static __device__ ArgMinimum of(Real x, long long at) { return {{x, at}}; }
+    __device__ ArgMinimum join(ArgMinimum other) const
+    {
+        if (place < 0 || other.place < 0 || value == other.value || (is_nan() && other.is_nan())) return is_before(other) ? *this : other;
+        return is_nan() || value < other.value ? *this : other;
+    }
+};
+
+using Part = REDUCTION;
+static_assert(Floating<T>::value || Part::takes_integers, "this reduction takes float16, bfloat16, float32 or float64 tensors");
+static_assert(sizeof(Part) <= 24, "a partial result has at most 24 bytes");
+
+// The part of one element at a place, and the pivot of an output whose first element is at `x`.
+__device__ inline Part part_of(T x, Real pivot, long long place)
+{
+    if constexpr (Part::has_pivot) return Part::of(widen(x) - pivot, place);
+    else return Part::of(widen(x), place);
+}
+
+__device__ inline Real pivot_of(const T* __restrict__ x, bool exists)
+{
+    if constexpr (Part::has_pivot) return exists ? widen(*x) : Real(0);
+    else return Real(0);
+}
+
+// The elements that belong to one of `splits` parts of a reduction of `count`.
+struct Range {
+    long long begin, end;
+
+    __device__ Range(long long count, int split, int splits)
+    {
+        const long long share = ((count + splits - 1) / splits + 3) & ~3ll;
+        begin = split * share < count ? split * share : count;
+        end = begin + share < count ? begin + share : count;
+    }
+};
+
+__device__ inline void put(Result* y, long long place, Part part, long long count, float correction)
+{
+    if (SPLIT) reinterpret_cast<Part*>(y)[place] = part;
+    else y[place] = static_cast<Result>(part.result(count, correction));
+}
+
+#ifdef __CUDA_ARCH__
+// The join of the parts of all lanes of a warp, in every lane.
+__device__ inline Part across_warp(Part part)
+{
+    constexpr int words = (sizeof(Part) + 3) / 4;
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) {
+        unsigned mine[words] = {};
+        memcpy(mine, &part, sizeof(Part));
+#pragma unroll
+        for (int i = 0; i < words; ++i) mine[i] = __shfl_xor_sync(0xffffffffu, mine[i], distance);
+        Part other;
+        memcpy(&other, mine, sizeof(Part));
+        part = part.join(other);
+    }
+    return part;
+}
+#endif
