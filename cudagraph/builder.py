@@ -20,14 +20,25 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .block import Block, source_folders
+from .builder_checks import (
+    check_init,
+    check_library_names,
+    checked_define,
+    checked_layout,
+    default_threads,
+    is_written_alike,
+    library_choice,
+    port_dtype,
+    triple,
+)
 from .child_names import named_children
 from .dtypes import parse_dtype
 from .elementwise import Operand as ElementwiseOperand
 from .elementwise import broadcast_arguments, count_name, elementwise_source, names_in
-from .errors import DescriptionError, ShapeError
+from .errors import DescriptionError
 from .iteration import Iteration
 from .kernel_arguments import bind_arguments, ctype_of, is_scalar_operand
-from .library import OPERATIONS, LibraryOperation
+from .library import OPERATIONS
 from .option import Option
 from .parameter import Parameter
 from .port import AppendPort, DelayPort, Direction, FaultPort, Port, ViewPort
@@ -105,14 +116,14 @@ class BlockBuilder:
 
     def input(self, name: str, shape: ShapeLike, dtype: object = "float32") -> Port:
         """A tensor that comes in. `dtype` may be a single capital letter such as "T": found from what is connected."""
-        return self._add_port(Port(self._block, name, Direction.INPUT, self._shape(shape, name), _port_dtype(dtype)))
+        return self._add_port(Port(self._block, name, Direction.INPUT, self._shape(shape, name), port_dtype(dtype)))
 
     def output(self, name: str, shape: ShapeLike, dtype: object = "float32", *, inplace: Port | None = None) -> Port:
         """A tensor that this block's work writes. With `inplace`, it takes over that input's memory and contents."""
         if inplace is not None and (inplace.block is not self._block or inplace.direction is not Direction.INPUT):
             raise DescriptionError(f"output {name}: inplace must be an input of {self._block.path}, not {inplace}")
         return self._add_port(
-            Port(self._block, name, Direction.OUTPUT, self._shape(shape, name), _port_dtype(dtype), inplace)
+            Port(self._block, name, Direction.OUTPUT, self._shape(shape, name), port_dtype(dtype), inplace)
         )
 
     def append_output(self, name: str, dtype: object, capacity: int) -> AppendPort:
@@ -121,7 +132,7 @@ class BlockBuilder:
             raise DescriptionError(
                 f"append output {name}: capacity is a number of elements, at least 1, not {capacity!r}"
             )
-        port = AppendPort(self._block, self._name(name), _port_dtype(dtype), capacity)
+        port = AppendPort(self._block, self._name(name), port_dtype(dtype), capacity)
         self._name(port.count.name)
         self._ports += (port, port.count)
         return port
@@ -183,7 +194,7 @@ class BlockBuilder:
         lengths = check_shape(shape, f"weight {name}")
         if not all(isinstance(length, int) for length in lengths):
             raise DescriptionError(f"weight {name}: a weight's shape is made of ints, not {show_shape(lengths)}")
-        _check_init(f"weight {name}", lengths, init)
+        check_init(f"weight {name}", lengths, init)
         return self._add_tensor(Weight(self._block, self._name(name), lengths, parse_dtype(dtype), init, check))  # type: ignore[arg-type]
 
     def stored_as(
@@ -202,20 +213,20 @@ class BlockBuilder:
         if not mine:
             raise DescriptionError(f"{subject} takes a weight of this block or of its children, not {weight!r}")
         own = isinstance(parts, Layout)
-        self._layouts.append(parts if own else _checked_layout(subject, weight, parts, axis, transpose))
+        self._layouts.append(parts if own else checked_layout(subject, weight, parts, axis, transpose))
 
     def state(
         self, name: str, shape: ShapeLike, dtype: object = "float32", init: Any = 0, *, persistent: bool = True
     ) -> State:
         """A tensor that survives from frame to frame. `persistent` ones are part of `state_dict`."""
         lengths = self._shape(shape, name)
-        _check_init(f"state {name}", lengths, init)
+        check_init(f"state {name}", lengths, init)
         return self._add_tensor(State(self._block, self._name(name), lengths, parse_dtype(dtype), init, persistent))
 
     def scratch(self, shape: ShapeLike, dtype: object = "float32", *, name: str | None = None) -> Scratch:
         """Inner memory, undefined when a frame starts."""
         label = name or f"scratch{sum(isinstance(tensor, Scratch) for tensor in self._tensors)}"
-        return self._add_tensor(Scratch(self._block, self._name(label), self._shape(shape, label), _port_dtype(dtype)))
+        return self._add_tensor(Scratch(self._block, self._name(label), self._shape(shape, label), port_dtype(dtype)))
 
     # Work
 
@@ -263,11 +274,11 @@ class BlockBuilder:
                 name=name,
                 source=source,
                 arguments=bind_arguments(subject, source.signature, arguments, self._check_operand),
-                threads=_triple(threads if threads is not None else _default_threads(source), subject),
+                threads=triple(threads if threads is not None else default_threads(source), subject),
                 elements=elements,
-                grid=None if grid is None else _triple(grid, subject),
+                grid=None if grid is None else triple(grid, subject),
                 shared=source.shared if type(shared) is int and shared == 0 else shared,
-                define=_checked_define(subject, define or {}),
+                define=checked_define(subject, define or {}),
                 alike=alike,
             )
         )
@@ -292,7 +303,7 @@ class BlockBuilder:
         result = arguments[next(iter(outputs))]
         alike = tuple(arguments[name] for name, operand in (outputs | inputs).items() if not operand.scalar)
         counted = arguments | {count_name(arguments): result.size}
-        if all(_is_written_alike(operand, result) for operand in alike):
+        if all(is_written_alike(operand, result) for operand in alike):
             self._launch(source, counted, threads, result.size, alike=alike)
             return
         tensors = {name: arguments[name] for name, operand in inputs.items() if not operand.scalar}
@@ -317,7 +328,7 @@ class BlockBuilder:
                 f"there is no library operation {operation!r}; choose one of {', '.join(OPERATIONS)}"
             )
         subject = f"{self._block.path}:{operation}"
-        _check_names(subject, known, arguments)
+        check_library_names(subject, known, arguments)
         for name in (*known.inputs, *known.outputs):
             if name in arguments:
                 self._check_operand(f"{subject} {name}", arguments[name], name in known.outputs)
@@ -328,7 +339,9 @@ class BlockBuilder:
                 inputs={name: arguments[name] for name in known.inputs if name in arguments},
                 outputs={name: arguments[name] for name in known.outputs},
                 scalars={name: arguments.get(name, default) for name, default in known.scalars.items()},
-                options={name: _choice(subject, name, arguments, choices) for name, choices in known.options.items()},
+                options={
+                    name: library_choice(subject, name, arguments, choices) for name, choices in known.options.items()
+                },
             )
         )
 
@@ -569,81 +582,3 @@ class BlockBuilder:
             )
         if port in self._wires:
             raise DescriptionError(f"{subject}: it writes, but {port.path} is already fed by {self._wires[port].path}")
-
-
-def _is_written_alike(operand: Operand, result: Operand) -> bool:
-    """Whether two tensors of a block have one shape by their very description."""
-    return operand.block is result.block and tuple(operand.shape) == tuple(result.shape)
-
-
-def _port_dtype(dtype: object) -> np.dtype[Any] | str:
-    if isinstance(dtype, str) and len(dtype) == 1 and dtype.isupper():
-        return dtype
-    return parse_dtype(dtype)
-
-
-def _triple(value: SizeLike | tuple[SizeLike, ...], subject: str) -> tuple[SizeLike, ...]:
-    items = value if isinstance(value, tuple) else (value,)
-    if not 1 <= len(items) <= 3:
-        raise DescriptionError(f"{subject}: threads and grid have one to three dimensions, not {len(items)}")
-    return (*items, *(1,) * (3 - len(items)))
-
-
-def _default_threads(source: Any) -> tuple[int, ...]:
-    return source.threads or (min(256, source.signature.max_threads or 256), 1, 1)
-
-
-def _check_init(subject: str, shape: tuple[DimSpec, ...], init: Any) -> None:
-    """An array is compared with a known shape at once; initialisers are called when the memory is made."""
-    given = None if init is None or callable(init) else np.shape(init)
-    if given and all(isinstance(length, int) for length in shape) and given != shape:
-        raise ShapeError(f"{subject} has the shape {show_shape(shape)}; its initial value has {show_shape(given)}")
-
-
-def _checked_layout(subject: str, weight: Weight, parts: str | Mapping[str, int], axis: int, transpose: bool) -> Layout:
-    whole = isinstance(parts, str)
-    named = ((parts, -1),) if isinstance(parts, str) else tuple(parts.items())
-    rank = len(tuple(weight.shape))
-    if not -rank <= axis < rank or (transpose and rank < 2):
-        wanted = "the array has at least two dimensions" if transpose else f"axis is from {-rank} to {rank - 1}"
-        raise DescriptionError(f"{subject}: {weight} cannot be stored so; {wanted}")
-    if not whole and sum(length for _, length in named) != weight.shape[axis]:
-        given = " + ".join(f"{name} {length}" for name, length in named) or "nothing"
-        raise ShapeError(f"{subject}: {given} is not the length of axis {axis} of {weight}")
-    return Layout(weight, named, axis, transpose)
-
-
-def _checked_define(subject: str, define: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    for name, value in define.items():
-        if not name.isidentifier():
-            raise DescriptionError(f"{subject}: {name!r} cannot name a macro; use letters, digits and underscores")
-        for choice in value.choices if isinstance(value, Option) else (value,):
-            if not isinstance(choice, (int, str, Size, np.integer)):
-                raise DescriptionError(
-                    f"{subject}: the macro {name} is an integer, a size or C++ text such as '0.5f', not {choice!r}"
-                )
-    return tuple(define.items())
-
-
-def _check_names(subject: str, known: LibraryOperation, arguments: Mapping[str, Any]) -> None:
-    allowed = (*known.inputs, *known.outputs, *known.scalars, *known.options)
-    for name in arguments:
-        if name not in allowed:
-            raise DescriptionError(f"{subject} has no argument {name!r}; choose from {', '.join(allowed)}")
-    for name in (*known.inputs, *known.outputs):
-        if name not in arguments and name not in known.optional:
-            raise DescriptionError(f"{subject} needs {name}=")
-    for name in known.scalars:
-        value = arguments.get(name, 0.0)
-        if not isinstance(value, (Parameter, int, float)) or isinstance(value, bool):
-            raise DescriptionError(f"{subject} {name}: a parameter or a number is wanted, not {value!r}")
-
-
-def _choice(subject: str, name: str, arguments: Mapping[str, Any], choices: tuple[Any, ...]) -> Any:
-    value = arguments.get(name, choices[0])
-    for choice in value.choices if isinstance(value, Option) else (value,):
-        if choice not in choices:
-            raise DescriptionError(
-                f"{subject} {name} cannot be {choice!r}; choose one of {', '.join(map(repr, choices))}"
-            )
-    return value
