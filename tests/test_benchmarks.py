@@ -33,3 +33,11 @@ def test_thousands_of_frames_with_random_changes_keep_one_plan(repository: Path,
     figures = _load(repository, "soak").soak(device, 2000)
     assert figures["rebuilds"] == 1
     assert figures["growth_kb"] < 4096  # a leak of one float array a frame would be more
+
+
+def test_figures_of_models(repository: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("torch")
+    shape = {"n_layer": 1, "n_embd": 32, "n_head": 2, "vocab_size": 70, "bos_token_id": 0, "eos_token_id": 0}
+    figures = _load(repository, "models").measure(1, **shape)
+    assert all(seconds > 0 for pair in figures.values() for seconds in pair)

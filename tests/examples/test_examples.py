@@ -29,6 +29,7 @@ SHOWS = {
     ],
     "digits": ["450 test images", r"accuracy +0\.9\d+, scikit-learn 0\.9", r"differ by at most \d\.\de-0[6-9]"],
     "fan_out_fan_in": [r"c = \[-4\. -3\. -2\. -1\.\]", r"merge|vector_add"],
+    "gpt2": ["^Once upon a time", r"^100 tokens, \d+\.\d tokens/s on host; 2 builds in all"],
     "hello": [r"y = \[20\. 30\. 40\. 50\. 60\.\]", "on host with 1 build"],
     "hot_parameter": [
         "factor is now 100.0",
