@@ -275,10 +275,15 @@ class Builder:
                 debug.set_state(BlockState.OK)
 
 
-def specialises(option: Option) -> bool:
-    """Whether a kernel is compiled for the value of this option, rather than a library call captured with it."""
-    works = option.block.description.work
-    return any(value is option for work in works if isinstance(work, Kernel) for _, value in work.define)
+def specialises(option: Option, running: Running) -> bool:
+    """Whether a kernel of the plan is compiled for the value of this option; library calls are captured with it."""
+    block = option.block
+    kernels = [
+        position
+        for position, work in enumerate(block.description.work)
+        if isinstance(work, Kernel) and any(value is option for _, value in work.define)
+    ]
+    return bool(kernels) and any(node.key == (block.identity, at) for node in running.plan.nodes for at in kernels)
 
 
 @contextmanager

@@ -323,7 +323,7 @@ class CudaEngine:
         tracker = self._tracker
         if tracker.structure or self._running is None or (self._failed and tracker.sources):
             self._rebuild(explanation)
-        elif tracker.sources or any(map(specialises, tracker.options)):
+        elif tracker.sources or any(specialises(option, self._running) for option in tracker.options):
             self._swap_code(explanation)
         running = self._running
         assert running is not None
@@ -353,7 +353,7 @@ class CudaEngine:
     def _swap_code(self, explanation: Explanation) -> None:
         assert self._running is not None
         sources = self._tracker.sources
-        options = [option for option in self._tracker.options if specialises(option)]
+        options = [option for option in self._tracker.options if specialises(option, self._running)]
         changes = [f"new source of {block.path}:{block.description.work[work].name}" for block, work in sources]
         changes += [f"{option.path} = {option.value!r}" for option in options]
         blocks = [*(block for block, _ in sources), *(option.block for option in options)]

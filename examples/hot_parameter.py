@@ -8,7 +8,7 @@ from cudagraph.blocks import Linear, Scale
 with cg.CudaEngine() as engine:
     linear, scale = engine.add(Linear(3, 2, seed=0), Scale())
     engine.connect(linear.y, scale.x)
-    engine.bind(linear.x, np.ones((1, 3), np.float32))
+    engine.bind(linear.x, np.ones((16, 3), np.float32))
     scale.factor.on_change(lambda value: print("factor is now", value))
 
     engine.update()
@@ -24,8 +24,8 @@ with cg.CudaEngine() as engine:
     print(engine.explain())
 
     linear.activation.value = "relu"  # recapture: that library call only
-    engine.bind(linear.x, np.array([[-1, 2, 0]], np.float32))  # another array of the same shape
+    engine.bind(linear.x, np.tile(np.float32([-1, 2, 0]), (16, 1)))  # another array of the same shape
     engine.update()
     print(engine.explain())
 
-    print("y =", engine.read(scale.y), "after", engine.rebuilds, "build")
+    print("y =", engine.read(scale.y)[0], "after", engine.rebuilds, "build")

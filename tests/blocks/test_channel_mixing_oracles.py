@@ -319,3 +319,17 @@ def test_the_gpu_body_of_bias_activation(columns):
     expected = run(ours, x=x, residual=residual)
     ours.replace_source(gpu_body("channel_mixing/bias_activation"), "bias_activation")
     close(run(ours, x=x, residual=residual), expected, 1e-6)
+
+
+@pytest.mark.parametrize(("rows", "tier"), [(3, "code"), (16, "recapture")])
+def test_another_activation_costs_what_the_work_in_the_plan_asks_for(rows, tier):
+    with cg.CudaEngine("host") as engine:
+        linear = engine.add(Linear(5, 4, seed=0))
+        engine.bind(linear.x, np.ones((rows, 5), np.float32))
+        engine.update()
+        before = engine.read(linear.y)
+        linear.activation.value = "relu"
+        engine.update()
+        assert str(engine.explain()).partition("\n")[2].strip().startswith(f"{tier}: linear.activation = 'relu'")
+        assert str(engine.explain()).count("linear.activation") == 1
+        np.testing.assert_array_equal(engine.read(linear.y), np.maximum(before, 0))

@@ -36,7 +36,7 @@ SHOWS = {
         "hot: ",
         "contents: ",
         "recapture: ",
-        r"y = \[\[ *0\. +200\.\]\] after 1 build",
+        r"y = \[ *0\. +200\.\] after 1 build",
     ],
     "inspection": ["particles/emit|emitter", "trace of", "hot: .*gravity", "KernelNode"],
     "live_kernel_edit": [
