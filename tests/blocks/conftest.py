@@ -36,6 +36,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(file).write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On the emulated driver, only what runs on it: the other tests have run on the host."""
+    if EMULATED:
+        here = [item for item in items if "device" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in here])
+        items[:] = here
+
+
 @pytest.fixture
 def record_error(request: pytest.FixtureRequest) -> Callable[[str, str, float], None]:
     """Remembers an error of a block in a dtype, to be written when the tests end."""

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
 
 #include "capture.h"
 #include "stream.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr size_t range_bytes = size_t{1} << 40;  // address space only; addresses are never used twice
 constexpr size_t granularity = 512;
+constexpr size_t kept_poisoned = size_t{4} << 20;  // bytes of freed memory
 
 struct Heap {
   uintptr_t begin = 0;
@@ -21,6 +23,8 @@ struct Heap {
   size_t device_bytes = 0;
   uint64_t ids = 0;
   std::map<uintptr_t, Allocation> allocations;
+  std::deque<std::pair<uintptr_t, uintptr_t>> poisoned;  // what was freed lately: begin, end
+  size_t poisoned_bytes = 0;
 };
 
 Heap& heap() {
@@ -29,6 +33,7 @@ Heap& heap() {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void* range = mmap(nullptr, range_bytes, PROT_NONE, flags, -1, 0);
     require(range != MAP_FAILED, CUDA_ERROR_OUT_OF_MEMORY);
+    madvise(range, range_bytes, MADV_HUGEPAGE);  // its protection changes at each call: few pages, few changes
     made->begin = made->next = reinterpret_cast<uintptr_t>(range);
     return made;
   }();
@@ -73,11 +78,18 @@ bool fence_intact(const Allocation& allocation) {
 void give_back_device(const Allocation& allocation) {
   Heap& all = heap();
   all.device_bytes -= allocation.bytes;
-  // The first megabyte is poisoned, the pages after it go back to the system: large freed blocks must not stay.
+  // Poisoned for whoever still uses it, and given back to the system when much was freed after it.
   uintptr_t end = allocation.begin + allocation.bytes;
-  std::memset(reinterpret_cast<void*>(allocation.begin), freed_poison, std::min<size_t>(allocation.bytes, 1 << 20));
-  uintptr_t first = (allocation.begin + (1 << 20) + 4095) & ~uintptr_t{4095}, last = end & ~uintptr_t{4095};
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  std::memset(reinterpret_cast<void*>(allocation.begin), freed_poison, std::min(allocation.bytes, kept_poisoned));
+  all.poisoned.emplace_back(allocation.begin, end);
+  all.poisoned_bytes += allocation.bytes;
+  while (all.poisoned_bytes > kept_poisoned) {
+    auto [first, last] = all.poisoned.front();
+    all.poisoned.pop_front();
+    all.poisoned_bytes -= last - first;
+    uintptr_t page = (first + 4095) & ~uintptr_t{4095}, after = last & ~uintptr_t{4095};
+    if (page < after) madvise(reinterpret_cast<void*>(page), after - page, MADV_DONTNEED);
+  }
 }
 
 }  // namespace
