@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cudagraph.blocks
+import cudagraph.blocks.models
 from cudagraph.block import Block
 
 _FOLDER = Path(__file__).parent
@@ -36,8 +37,8 @@ class Entry:
 @cache
 def catalogue() -> tuple[Entry, ...]:
     """All entries, in the order of the catalogue."""
-    exported, measured = exported_blocks(), measured_errors()
-    return tuple(_entry(item, exported, measured) for item in _read("catalogue.json"))
+    measured = measured_errors()
+    return tuple(_entry(item, measured) for item in _read("catalogue.json"))
 
 
 def exported_blocks() -> dict[str, type[Block]]:
@@ -51,22 +52,27 @@ def measured_errors() -> dict[str, dict[str, float]]:
     return _read("measured.json")
 
 
-def _entry(item: Mapping[str, object], exported: Mapping[str, object], measured: Mapping[str, object]) -> Entry:
-    named = item.get("blocks") or [item["name"]]
-    blocks = tuple(name for name in named if name in exported)  # type: ignore[union-attr]
+def _entry(item: Mapping[str, Any], measured: Mapping[str, Mapping[str, float]]) -> Entry:
+    blocks = tuple(name for name in item.get("blocks", [item["name"]]) if _is_exported(name))
     errors: dict[str, float] = {}
     for name in blocks:
-        for dtype, error in measured.get(name, {}).items():  # type: ignore[attr-defined]
+        for dtype, error in measured.get(name.removeprefix("models."), {}).items():
             errors[dtype] = max(error, errors.get(dtype, 0.0))
     return Entry(
-        name=str(item["name"]),
-        family=str(item["family"]),
-        definition=str(item["definition"]),
-        paper=str(item["paper"]),
-        oracles=tuple(item["oracles"]),  # type: ignore[arg-type]
+        name=item["name"],
+        family=item["family"],
+        definition=item["definition"],
+        paper=item["paper"],
+        oracles=tuple(item["oracles"]),
         blocks=blocks,
         errors=errors,
     )
+
+
+def _is_exported(name: str) -> bool:
+    """Whether `cudagraph.blocks` has it; "models.X" is in `cudagraph.blocks.models`."""
+    folder, _, own = name.rpartition(".")
+    return isinstance(vars(cudagraph.blocks.models if folder else cudagraph.blocks).get(own), type)
 
 
 def _read(name: str) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .adapter import ActivationAdapter as ActivationAdapter
-from .gated import GEGLU as GEGLU
 from .gated import GLU as GLU
 from .gated import Gated as Gated
-from .gated import ReGLU as ReGLU
+from .mixed import MixedActivation as MixedActivation
+from .mixed import ReLUSigmoidPSANN as ReLUSigmoidPSANN
 from .rectifiers import ELU as ELU
 from .rectifiers import Hardsigmoid as Hardsigmoid
 from .rectifiers import Hardswish as Hardswish
@@ -28,7 +28,6 @@ from .softmax import Softmax as Softmax
 
 __all__ = [
     "ELU",
-    "GEGLU",
     "GELU",
     "GLU",
     "ActivationAdapter",
@@ -38,12 +37,13 @@ __all__ = [
     "LeakyReLU",
     "LogSoftmax",
     "Mish",
+    "MixedActivation",
     "PReLU",
     "PhaseSineParam",
     "QuickGELU",
-    "ReGLU",
     "ReLU",
     "ReLU6",
+    "ReLUSigmoidPSANN",
     "SiLU",
     "Sigmoid",
     "SineParam",

@@ -17,7 +17,7 @@ class Gated(Block):
     """y = activation(a) * b, with a and b the two halves of x along `dim`.
 
     x: [..., 2 C, ...], y: [..., C, ...] of one floating-point type (float16, bfloat16, float32, float64). gate: the
-    half that is activated, "first" as in LLaMA's feed-forward layers or "second" as in GLU and GEGLU (Shazeer, arXiv
+    half that is activated, "first" as in LLaMA's feed-forward layers or "second" as in GLU and its relatives (Shazeer, arXiv
     2002.05202). activation: a name of `ACTIVATIONS`. `DescriptionError` for another name, `ShapeError` for an odd
     length.
     """
@@ -65,24 +65,3 @@ class GLU(Gated):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__("sigmoid", dim, gate="second")
-
-
-class ReGLU(Gated):
-    """y = a * relu(b), with a and b the two halves of x along `dim` (Shazeer, arXiv 2002.05202).
-
-    x: [..., 2 C, ...], y: [..., C, ...] of one floating-point type. `ShapeError` for an odd length.
-    """
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__("relu", dim, gate="second")
-
-
-class GEGLU(Gated):
-    """y = a * gelu(b), with a and b the two halves of x along `dim` (Shazeer, arXiv 2002.05202).
-
-    x: [..., 2 C, ...], y: [..., C, ...] of one floating-point type; approximate="tanh" for GELU's tanh form.
-    `ShapeError` for an odd length.
-    """
-
-    def __init__(self, dim: int = -1, *, approximate: str = "none") -> None:
-        super().__init__({"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, approximate), dim, gate="second")

@@ -51,7 +51,7 @@ class SineParam(Block):
         amplitude: float | Sequence[float],
         frequency: float | Sequence[float],
         decay: float | Sequence[float],
-        phase: float,
+        phase: float | Sequence[float],
         mode: str,
         bounds: Bounds | None,
         axis: int,
@@ -63,13 +63,13 @@ class SineParam(Block):
                 f"not {features} and {mode!r}"
             )
         self.feature_dim, self.decay_mode = checked_axis(kind, axis, "feature_dim"), mode
-        limits = _limits(kind, bounds or {})
+        limits = limits_of(kind, bounds or {})
         with BlockBuilder(self) as b:
             self.x = b.input("x", with_axis(axis, features), "T")
-            self.amplitude = b.weight("_A", (features,), init=_raw(kind, amplitude, features))
-            self.frequency = b.weight("_f", (features,), init=_raw(kind, frequency, features))
-            self.decay = b.weight("_d", (features,), init=_raw(kind, decay, features))
-            self.phase = b.weight("_phi", (features,), init=phase) if self.phased else None
+            self.amplitude = b.weight("_A", (features,), init=raw_values(kind, amplitude, features))
+            self.frequency = b.weight("_f", (features,), init=raw_values(kind, frequency, features))
+            self.decay = b.weight("_d", (features,), init=raw_values(kind, decay, features))
+            self.phase = b.weight("_phi", (features,), init=_phase(phase)) if self.phased else None
             clamps: dict[str, Parameter[Any]] = {
                 f"{name}_bounds": b.parameter(f"{name}_bounds", limits[name], "float2") for name in limits
             }
@@ -112,9 +112,9 @@ class SineParam(Block):
     ) -> np.ndarray:
         """The same in NumPy, in the precision of x."""
         axis = self.feature_dim % x.ndim
-        amplitude = _clamped(np.logaddexp(_A, 0), amplitude_bounds)
-        frequency = _clamped(np.logaddexp(_f, 0) + 1e-6, frequency_bounds)
-        decay = _clamped(np.logaddexp(_d, 0), decay_bounds)
+        amplitude = clamped(np.logaddexp(_A, 0), amplitude_bounds)
+        frequency = clamped(np.logaddexp(_f, 0) + 1e-6, frequency_bounds)
+        decay = clamped(np.logaddexp(_d, 0), decay_bounds)
         phase = np.zeros_like(_A) if _phi is None else _phi
         a, f, d, phi = (
             value.reshape(-1, *(1,) * (x.ndim - 1 - axis)) for value in (amplitude, frequency, decay, phase)
@@ -139,7 +139,7 @@ class PhaseSineParam(SineParam):
         amplitude_init: float | Sequence[float] = 1.0,
         frequency_init: float | Sequence[float] = 1.0,
         decay_init: float | Sequence[float] = 0.1,
-        phase_init: float = 0.0,
+        phase_init: float | Sequence[float] = 0.0,
         decay_mode: str = "abs",
         bounds: Bounds | None = None,
         feature_dim: int = -1,
@@ -150,7 +150,7 @@ class PhaseSineParam(SineParam):
         )
 
 
-def _limits(kind: str, bounds: Bounds) -> dict[str, tuple[float, float]]:
+def limits_of(kind: str, bounds: Bounds) -> dict[str, tuple[float, float]]:
     """Both ends of every value's range; what is not bounded ends at infinity."""
     known = ("amplitude", "frequency", "decay")
     if not set(bounds) <= set(known):
@@ -162,14 +162,20 @@ def _limits(kind: str, bounds: Bounds) -> dict[str, tuple[float, float]]:
     }
 
 
-def _clamped(values: np.ndarray, bounds: Sequence[float]) -> np.ndarray:
+def clamped(values: np.ndarray, bounds: Sequence[float]) -> np.ndarray:
+    """The values between the two bounds."""
     return np.minimum(np.maximum(values, bounds[0]), bounds[1])
 
 
-def _raw(kind: str, init: float | Sequence[float], features: int) -> np.ndarray:
+def raw_values(kind: str, init: float | Sequence[float] | np.ndarray, features: int) -> np.ndarray:
     """What softplus turns into `init`, as psann computes it."""
     values = np.asarray(init, np.float32).ravel()
     if values.size not in (1, features):
         raise DescriptionError(f"{kind}: an initial value is a number or {features} of them, not {values.size}")
     positive = np.maximum(np.broadcast_to(values, features), np.float32(_SMALLEST))
     return np.log(np.maximum(np.expm1(positive), np.float32(_SMALLEST)))
+
+
+def _phase(init: float | Sequence[float]) -> Any:
+    values = np.asarray(init, np.float32)
+    return values.item() if values.size == 1 else values

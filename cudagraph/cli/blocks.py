@@ -77,9 +77,7 @@ def _row(entry: Entry) -> str:
 
 def _plain(text: str) -> str:
     """Text that no character of makes Markdown do anything."""
-    for character in "\\|*_`[]<>#~":
-        text = text.replace(character, f"&#{ord(character)};")
-    return text
+    return "".join(f"&#{ord(character)};" if character in "\\|*_`[]<>#~&" else character for character in text)
 
 
 def _reference() -> Iterator[str]:

@@ -180,9 +180,6 @@ def test_gates_equal_torch(name, gate):
     a, b = torch.from_numpy(x.astype(np.float64)).chunk(2, -1)
     theirs = THEIRS[name](a) * b if gate == "first" else a * THEIRS[name](b)
     assert_close(run(Gated(name, gate=gate), x), theirs, 5e-7)
-    kinds = {"relu": blocks.ReGLU(), "gelu": blocks.GEGLU(), "gelu_tanh": blocks.GEGLU(approximate="tanh")}
-    if gate == "second" and name in kinds:
-        assert_close(run(kinds[name], x), theirs, 5e-7)
 
 
 # psann 2.0.1's own results at z = -2, -0.5, 0, 0.5, 1, 2, 3.5
