@@ -14,3 +14,4 @@ from .normalization import *
 from .particles import *
 from .regularization import *
 from .sequence_mixing import *
+from .sparse import *

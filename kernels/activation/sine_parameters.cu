@@ -4,14 +4,7 @@
 // Idea:   so that the elements need not compute softplus; runs beside what makes their input.
 // Floor:  6 features elements of traffic.
 
-#include "activation/math.cuh"
-
-__device__ inline float ready_value(float raw, float shift, float low, float high)
-{
-    const float soft = (raw < 0.0f ? 0.0f : raw) + log_one_plus(exponential(-magnitude(raw)));
-    const float value = (raw > 20.0f ? raw : soft) + shift;
-    return value < low ? low : value > high ? high : value;
-}
+#include "activation/sine.cuh"
 
 extern "C" __global__ void sine_parameters(const float* __restrict__ amplitude, const float* __restrict__ frequency, const float* __restrict__ decay,
                                            float* __restrict__ ready, float2 amplitude_bounds, float2 frequency_bounds, float2 decay_bounds, int features)
