@@ -1,4 +1,4 @@
-"""The command line: demo, doctor, blocks, kernels, cache."""
+"""The command line: demo, doctor, blocks, kernels, bench, fuzz, cache."""
 
 from __future__ import annotations
 

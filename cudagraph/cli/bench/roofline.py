@@ -1,0 +1,76 @@
+"""What the machine can do, measured in this process: bytes and operations per second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import cudagraph as cg
+from cudagraph import blocks as library
+
+from .harness import Options
+from .peers import array_call, torch_calls, torch_place, waiting
+from .single import ran
+
+_TRIES = 8
+
+
+@cache
+def bandwidth(options: Options) -> float:
+    """Bytes per second of the fastest copy at hand, read and written: ours, torch's, NumPy's or CuPy's."""
+    x = np.ones(1 << 14 if options.quick else 1 << 25, np.float32)
+    calls, _ = torch_calls(
+        lambda torch: _torch_copy(torch.from_numpy(x).to(torch_place(options.device))), options.device, compiled=False
+    )
+    _, copy = array_call(lambda xp, x: x.copy(), [x], options.device)
+    with _copying(options.device, x) as engine:
+        everyone = [engine.update, *calls.values(), *([copy] if copy else [])]
+        return 2 * x.nbytes / min(_best(call, waiting(engine)) for call in everyone)
+
+
+@cache
+def peak(options: Options, dtype: str) -> float:
+    """Operations per second of the fastest product of square matrices at hand."""
+    side = 128 if options.quick else 8192 if dtype == "float16" else 2048
+    x = np.ones((side, side), dtype)
+
+    def product(torch: Any) -> Callable[[], object]:
+        y = torch.from_numpy(x).to(torch_place(options.device))
+        return lambda: y @ y
+
+    calls, _ = torch_calls(product, options.device, compiled=False)
+    _, arrays = array_call(lambda _, x: x @ x, [x], options.device)
+    everyone = [*calls.values(), *([arrays] if arrays else [])]
+    with _copying(options.device, np.ones(1, np.float32)) as engine:
+        wait = waiting(engine)
+        return 2.0 * side**3 / min((_best(call, wait) for call in everyone), default=np.inf)
+
+
+@contextmanager
+def _copying(device: str, x: np.ndarray) -> Iterator[cg.CudaEngine]:
+    """An engine whose frame is one copy."""
+    block = library.Clone()
+    with cg.CudaEngine(device) as engine:
+        engine.add(block)
+        engine.bind(block.x, x)
+        yield ran(engine)
+
+
+def _torch_copy(x: Any) -> Callable[[], object]:
+    y = x.clone()
+    return lambda: y.copy_(x)
+
+
+def _best(call: Callable[[], object], wait: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_TRIES):
+        begin = perf_counter()
+        call()
+        wait()
+        times.append(perf_counter() - begin)
+    return min(times)
