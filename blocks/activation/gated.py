@@ -17,9 +17,8 @@ class Gated(Block):
     """y = activation(a) * b, with a and b the two halves of x along `dim`.
 
     x: [..., 2 C, ...], y: [..., C, ...] of one floating-point type (float16, bfloat16, float32, float64). gate: the
-    half that is activated, "first" as in LLaMA's feed-forward layers or "second" as in GLU and its relatives (Shazeer, arXiv
-    2002.05202). activation: a name of `ACTIVATIONS`. `DescriptionError` for another name, `ShapeError` for an odd
-    length.
+    half that is activated, "first" as in LLaMA's feed-forward layers or "second" as in GLU (Shazeer, arXiv 2002.05202).
+    activation: a name of `ACTIVATIONS`. `DescriptionError` for another name, `ShapeError` for an odd length.
     """
 
     def __init__(self, activation: str = "silu", dim: int = -1, *, gate: str = "first") -> None:

@@ -17,6 +17,9 @@ from .conv import Conv3d as Conv3d
 from .conv_transpose import ConvTranspose1d as ConvTranspose1d
 from .conv_transpose import ConvTranspose2d as ConvTranspose2d
 from .conv_transpose import ConvTranspose3d as ConvTranspose3d
+from .diffusion import LoRAAttention as LoRAAttention
+from .diffusion import LoRAUNetBlock as LoRAUNetBlock
+from .diffusion import ResnetBlock2D as ResnetBlock2D
 from .frozen_batch_norm import FrozenBatchNorm2d as FrozenBatchNorm2d
 from .pooling import AvgPool1d as AvgPool1d
 from .pooling import AvgPool2d as AvgPool2d
@@ -57,11 +60,14 @@ __all__ = [
     "FrozenBatchNorm2d",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "LoRAAttention",
+    "LoRAUNetBlock",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "ResNeXtBlock",
     "ResNetBlock",
+    "ResnetBlock2D",
     "SEBlock",
     "SeparableConv",
 ]

@@ -36,6 +36,7 @@ class Convolution(Block):
         *,
         activation: str | None = None,
         residual: bool = False,
+        shift: bool = False,
         dtype: str = "float32",
         library: bool | None = None,
         tf32: bool = False,
@@ -55,13 +56,14 @@ class Convolution(Block):
             self.x = b.input("x", (..., in_channels, *SPATIAL[3 - self.rank :]), dtype)
             shape = (*self.x.shape[: -1 - self.rank], out_channels, *self.window.outputs(lengths(self.x, self.rank)))
             self.residual = b.input("residual", shape, dtype) if residual else None
+            self.shift = b.input("shift", shape[: -self.rank], dtype) if shift else None
             kernel_shape = (out_channels, in_channels // groups, *self.window.kernel)
             self.weight = b.weight("weight", kernel_shape, dtype, start)
             self.bias = b.weight("bias", (out_channels,), dtype, start) if bias else None
             self.activation = None if activation is None else b.option("activation", activation, ACTIVATIONS)
             if library is None:
                 library = _worth_a_product(in_channels // groups, out_channels // groups, self.window.taps)
-            if library and groups == 1 and not bias and not residual and activation is None:
+            if library and groups == 1 and activation is None and not (bias or residual or shift):
                 self.y = b.view(self._product(b, tf32), shape, name="y")
             else:
                 self.y = b.output("y", shape, dtype)
@@ -119,6 +121,7 @@ class Convolution(Block):
             x=result,
             bias=result if self.bias is None else self.bias,
             residual=result if self.residual is None else self.residual,
+            shift=result if self.shift is None else self.shift,
             y=self.y,
             channels=self.out_channels,
             planes=count * self.out_channels,
@@ -149,6 +152,7 @@ class Convolution(Block):
             weight=self.weight,
             bias=self.weight if self.bias is None else self.bias,
             residual=self.x if self.residual is None else self.residual,
+            shift=self.x if self.shift is None else self.shift,
             y=self.y,
             rows=rows,
             out_channels=self.out_channels,
@@ -158,18 +162,18 @@ class Convolution(Block):
 
     def _define_epilogue(self) -> dict[str, Any]:
         activation = {} if self.activation is None else {"ACTIVATION": self.activation}
-        return {"BIAS": int(self.bias is not None), "RESIDUAL": int(self.residual is not None), **activation}
+        there = {"BIAS": self.bias, "RESIDUAL": self.residual, "SHIFT": self.shift}
+        return {name: int(value is not None) for name, value in there.items()} | activation
 
     def reference(
         self,
         x: np.ndarray,
-        residual: np.ndarray | None = None,
-        *,
+        *added: np.ndarray,
         weight: np.ndarray,
         bias: np.ndarray | None = None,
         activation: str = "none",
     ) -> np.ndarray:
-        """The same in NumPy, in the precision of the inputs."""
+        """The same in NumPy, in the precision of the inputs; `added` are residual and shift, where there are."""
         windows = self.window.of(x)  # [..., I, out..., kernel...]
         spaces = windows.shape[-2 * self.rank : -self.rank]
         lead = x.shape[: -1 - self.rank]
@@ -181,7 +185,9 @@ class Convolution(Block):
         y = y.reshape(*lead, self.out_channels, *spaces)
         if bias is not None:
             y = y + bias.reshape(-1, *(1,) * self.rank)
-        return activate(y if residual is None else y + residual, activation)
+        if self.shift is not None:
+            y = y + added[-1].reshape(*added[-1].shape, *(1,) * self.rank)
+        return activate(y if self.residual is None else y + added[0], activation)
 
 
 class Conv1d(Convolution):
@@ -190,8 +196,9 @@ class Conv1d(Convolution):
     x: [..., I, W], weight: [O, I / groups, K], bias: [O], y and residual: [..., O, W'] of one floating-point type
     (float16, bfloat16, float32, float64); sums are float32 (float64 for float64). Arguments and names as in torch,
     and: padding "causal" pads in front only; `activation` ("none", "relu", ..., changeable live) and a second input
-    `residual` are computed in the same pass. Weights start uniform in +-1/sqrt(I K / groups), from `seed`. By cuBLAS
-    on unfolded columns, or with `library=False` (chosen for few channels per group) by a direct kernel.
+    `residual` are computed in the same pass, and `shift`: [..., O], added to whole channels of a sample. Weights
+    start uniform in +-1/sqrt(I K / groups), from `seed`. By cuBLAS on unfolded columns, or with `library=False` (chosen
+    for few channels per group) by a direct kernel.
     `DescriptionError` for arguments that contradict each other, `ShapeError` for an input smaller than the window.
     """
 

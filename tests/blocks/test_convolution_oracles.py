@@ -341,6 +341,43 @@ def test_residual_blocks(name):
     assert relative(ours.reference(x.astype(np.float64)), expected) < 1e-7  # eps is float32
 
 
+TRAINED = {
+    "basic": lambda: (
+        blocks.ResNetBlock(8, 12, 2, frozen=False),
+        Residual([conv(8, 12, 3, 2, 1), conv(12, 12, 3, 1, 1)], conv(8, 12, 1, 2)),
+    ),
+    "bottleneck": lambda: (
+        blocks.BottleneckBlock(16, 4, frozen=False),
+        Residual([conv(16, 4, 1), conv(4, 4, 3, 1, 1), conv(4, 16, 1)], None),
+    ),
+    "many groups": lambda: (
+        blocks.ResNeXtBlock(16, 8, groups=4, base_width=16, frozen=False),
+        Residual([conv(16, 8, 1), conv(8, 8, 3, 1, 1, groups=4), conv(8, 32, 1)], conv(16, 32, 1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_residual_blocks_track_statistics(name):
+    ours, theirs = TRAINED[name]()
+    share(ours, theirs)
+    theirs.double()
+    with cg.CudaEngine("host") as engine:
+        engine.add(ours)
+        for frame, training in enumerate((False, True, True, False)):
+            ours.train(training)
+            theirs.train(training)
+            x = random(3, theirs.conv1.in_channels, 9, 13, seed=frame)
+            engine.bind(ours.x, x)
+            engine.update(sync=True)
+            expected = theirs(torch.from_numpy(x).double())
+            assert relative(engine.read(ours.y), expected) < 1e-5
+            assert relative(ours.reference(x.astype(np.float64)), expected) < 1e-6
+        state = ours.state_dict()
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_allclose(state[key], value.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_composed_blocks_say_what_is_wrong():
     with pytest.raises(cg.DescriptionError, match="at least one channel"):
         blocks.SEBlock(4, 0)
@@ -367,3 +404,108 @@ def test_channel_adapter():
     theirs, ours = torch.nn.Conv2d(3, 8, 1), blocks.ChannelAdapter(3, 8)
     share(ours, theirs)
     assert relative(run(ours, x), theirs(torch.from_numpy(x))) < 1e-5
+
+
+class Attend(torch.nn.Module):
+    """Self-attention over the positions of an image, each projection with a low-rank change."""
+
+    def __init__(self, channels: int, heads: int, rank: int, groups: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.group_norm = torch.nn.GroupNorm(groups, channels)
+        for name in ("to_q", "to_k", "to_v", "to_out"):
+            layer = torch.nn.Module()
+            layer.base_layer = torch.nn.Linear(channels, channels)
+            layer.lora_A = torch.nn.ModuleDict({"default": torch.nn.Linear(channels, rank, bias=False)})
+            layer.lora_B = torch.nn.ModuleDict({"default": torch.nn.Linear(rank, channels, bias=False)})
+            setattr(self, name, torch.nn.ModuleList([layer]) if name == "to_out" else layer)
+
+    def forward(self, x: Any, scale: float = 1.0) -> Any:
+        def change(layer: Any, y: Any) -> Any:
+            return layer.base_layer(y) + scale * layer.lora_B["default"](layer.lora_A["default"](y))
+
+        tokens = self.group_norm(x).flatten(2).transpose(1, 2)
+        parts = (change(layer, tokens).unflatten(2, (self.heads, -1)) for layer in (self.to_q, self.to_k, self.to_v))
+        mixed = torch.nn.functional.scaled_dot_product_attention(*(part.transpose(1, 2) for part in parts))
+        return x + change(self.to_out[0], mixed.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(x.shape)
+
+
+class Denoise(torch.nn.Module):
+    """A residual block of a diffusion model, as its paper has it; the names are those of diffusers."""
+
+    def __init__(self, before: int, after: int, times: int | None, groups: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = torch.nn.GroupNorm(groups, before), torch.nn.GroupNorm(groups, after)
+        self.conv1 = torch.nn.Conv2d(before, after, 3, padding=1)
+        self.conv2 = torch.nn.Conv2d(after, after, 3, padding=1)
+        self.time_emb_proj = times and torch.nn.Linear(times, after)
+        self.conv_shortcut = torch.nn.Conv2d(before, after, 1) if before != after else None
+
+    def forward(self, x: Any, time: Any = None) -> Any:
+        silu = torch.nn.functional.silu
+        y = self.conv1(silu(self.norm1(x)))
+        y = y if time is None else y + self.time_emb_proj(silu(time))[:, :, None, None]
+        return self.conv2(silu(self.norm2(y))) + (self.conv_shortcut(x) if self.conv_shortcut else x)
+
+
+def lively(module: Any) -> Any:
+    """The module with norms that do something."""
+    with torch.no_grad():
+        for tensor in module.parameters():
+            tensor.add_(torch.empty_like(tensor).uniform_(-0.2, 0.2))
+    return module
+
+
+@pytest.mark.parametrize(("before", "after", "times"), [(8, 8, None), (8, 12, None), (8, 8, 5), (4, 12, 7)])
+def test_diffusion_residual(before, after, times):
+    theirs = lively(Denoise(before, after, times, 4))
+    ours = blocks.ResnetBlock2D(before, after, temb_channels=times, groups=4)
+    share(ours, theirs)
+    inputs = [random(2, before, 7, 9)] + ([random(2, times, seed=1)] if times else [])
+    expected = theirs.double()(*(torch.from_numpy(array).double() for array in inputs))
+    assert relative(run(ours, *inputs), expected) < 1e-5
+    if before != after:
+        given = {name.replace("conv_shortcut", "shortcut"): array for name, array in ours.state_dict().items()}
+        assert blocks.ResnetBlock2D(before, after, temb_channels=times, groups=4).load_state_dict(given)
+
+
+def test_lora_attention():
+    theirs = lively(Attend(12, 3, 2, 4))
+    ours = blocks.LoRAAttention(12, 3, 2, groups=4)
+    share(ours, theirs)
+    x = random(2, 12, 5, 7)
+    theirs.double()
+    with cg.CudaEngine("host") as engine:
+        engine.add(ours)
+        engine.bind(ours.x, x)
+        for scale in (1.0, 0.25):
+            ours.set_scale(scale)
+            engine.update(sync=True)
+            assert relative(engine.read(ours.y), theirs(torch.from_numpy(x).double(), scale)) < 1e-5
+        ours.merge()
+        engine.update(sync=True)
+        assert relative(engine.read(ours.y), theirs(torch.from_numpy(x).double(), 0.25)) < 1e-5
+        ours.unmerge()
+        assert ours.to_q.scale.value == 0.25
+    with pytest.raises(cg.DescriptionError, match="12 channels do not divide into 5 heads"):
+        blocks.LoRAAttention(12, 5, 2)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_lora_unet_block(whole):
+    module = torch.nn.Module()
+    module.resnets = torch.nn.ModuleList([Denoise(4, 8, 5, 4), Denoise(8, 8, 5, 4)])
+    if whole:
+        module.attentions = torch.nn.ModuleList([Attend(8, 2, 3, 4)])
+        module.downsamplers = torch.nn.ModuleList([torch.nn.Module()])
+        module.downsamplers[0].conv = torch.nn.Conv2d(8, 8, 3, 2, 1)
+    ours = blocks.LoRAUNetBlock(4, 8, 2 if whole else None, 3, whole, temb_channels=5, groups=4)
+    share(ours, lively(module))
+    x, time = random(2, 4, 7, 8), random(2, 5, seed=1)
+    module.double()
+    y, at = torch.from_numpy(x).double(), torch.from_numpy(time).double()
+    for layer in module.resnets:
+        y = layer(y, at)
+    if whole:
+        y = module.downsamplers[0].conv(module.attentions[0](y))
+    assert relative(run(ours, x, time), y) < 1e-5

@@ -98,6 +98,23 @@ CASES = [
         tolerances=SUMS,
         name="Conv2d without library",
     ),
+    *(
+        Case(
+            lambda dtype, library=library: Conv2d(
+                4, 8, 3, padding=1, residual=True, shift=True, dtype=dtype, seed=2, library=library
+            ),
+            lambda random, size, dtype: {
+                "x": random.standard_normal((2, 4, 5, size)).astype(dtype),
+                "residual": random.standard_normal((2, 8, 5, size)).astype(dtype),
+                "shift": random.standard_normal((2, 8)).astype(dtype),
+            },
+            FLOATS,
+            SIZES,
+            tolerances=SUMS,
+            name=f"Conv2d with a shift, {'by a product' if library else 'directly'}",
+        )
+        for library in (True, False)
+    ),
     Case(
         lambda dtype: Conv2d(16, 8, 1, bias=False, dtype=dtype, seed=3),
         images(16, 3),
