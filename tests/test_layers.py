@@ -9,7 +9,7 @@ import grimp
 import pytest
 
 ABOVE = {"cudagraph.cli", "cudagraph.engine", "cudagraph.blocks", "cudagraph.__main__"}
-CUDA = {"cuda", "cupy", "nvmath", "torch", "triton", "numba"}
+CUDA = {"cuda", "cupy", "nvmath", "torch", "triton", "numba", "warp", "psann", "transformers"}
 
 
 @pytest.fixture(scope="module")
