@@ -42,7 +42,7 @@ class Range(Structure):
         ("end", c_uint64),
         ("name", c_char_p),
         ("argument", c_uint32),
-        ("reserved", c_uint32),
+        ("item_bytes", c_uint32),
     )
 
 

@@ -66,6 +66,11 @@ class HostDevice:
             runtime.set_workers(self._environment.threads)
         return runtime
 
+    @property
+    def allocations(self) -> int:
+        """How many allocations are not freed."""
+        return len(self._memory)
+
     def allocate(self, nbytes: int) -> int:
         """Address of `nbytes` of uninitialised memory, aligned to 256 bytes."""
         if self._closed:

@@ -18,6 +18,7 @@ from cudagraph.program import Program
 from cudagraph.signature import Signature, parse_signature
 
 from ...cache import BinaryCache
+from ...forks import hold_in_forks
 from ..base import KernelFacts
 from .abi import Error, KernelInfo, Launch
 from .toolchain import Toolchain, runtime_digest
@@ -35,7 +36,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 _loaded: dict[str, RuntimeLibrary] = {}  # one per process and compiler: it owns the threads that kernels run on
-_loading = threading.Lock()
+_loading = hold_in_forks(threading.Lock())
 
 # A module is loaded once per process and stays: its static shared memory is thread-local storage of all worker threads,
 # and whatever was remembered of its addresses must not meet another module that was loaded in the same place.
@@ -66,8 +67,15 @@ def runtime_library(toolchain: Toolchain, cache_folder: Path | None) -> RuntimeL
     with _loading:
         name = f"{toolchain.version}|{toolchain.command}"
         if name not in _loaded:
-            _loaded[name] = RuntimeLibrary(runtime_path(toolchain, cache_folder))
+            _loaded[name] = _load_runtime(toolchain, cache_folder)
         return _loaded[name]
+
+
+def _load_runtime(toolchain: Toolchain, cache_folder: Path | None) -> RuntimeLibrary:
+    try:
+        return RuntimeLibrary(runtime_path(toolchain, cache_folder))
+    except OSError:  # another process emptied the folder, or libraries cannot be loaded from it
+        return RuntimeLibrary(runtime_path(toolchain, None))
 
 
 def runtime_path(toolchain: Toolchain, cache_folder: Path | None) -> Path:
@@ -142,9 +150,8 @@ def _module(runtime: RuntimeLibrary, program: Program, binary: bytes, path: Path
 
 def _open(runtime: RuntimeLibrary, program: Program, binary: bytes, path: Path | None) -> int:
     message = ctypes.create_string_buffer(1000)
-    if path is not None:
-        module = runtime.open_module(os.fsencode(path), message, len(message))
-    else:  # the mapping outlives the name
+    module = runtime.open_module(os.fsencode(path), message, len(message)) if path is not None else None
+    if not module:  # no file, or another process removed it; the mapping outlives the temporary one's name
         with tempfile.NamedTemporaryFile(prefix="cudagraph-", suffix=".so") as stream:
             stream.write(binary)
             stream.flush()

@@ -95,6 +95,7 @@ class KernelWork:
             name = self.kernel.argument_name(position).partition("(")[2].rstrip(")")
             entry.name = f"{name} ({storage.buffers[buffer].name})".strip().encode()
             entry.argument = position
+            entry.item_bytes = storage.buffers[buffer].dtype.itemsize
 
     def place(self, native: Node, schedule: int) -> None:
         """Become the work of this entry of the node list."""

@@ -44,7 +44,7 @@ typedef struct cg_range {
   cg_u64 begin, end;
   const char* name;       // of the buffer, for messages
   cg_u32 argument;        // position in the kernel's arguments
-  cg_u32 reserved;
+  cg_u32 item_bytes;      // of one element
 } cg_range;
 
 // One launch. `arguments` has one pointer per kernel argument, each to the argument's bytes.

@@ -2,7 +2,6 @@
 #pragma once
 
 #if CG_SANITIZE
-#define CG_UNCHECKED __attribute__((no_sanitize("kernel-address"), noinline, visibility("hidden"), used))
 extern "C" CG_UNCHECKED void cg_check(cg_u64 address, cg_u64 bytes, cg_i32 write, const void* code) {
   const cg_u32 block[3] = {blockIdx.x, blockIdx.y, blockIdx.z};
   const cg_u32 thread[3] = {threadIdx.x, threadIdx.y, threadIdx.z};

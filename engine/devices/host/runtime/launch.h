@@ -20,10 +20,12 @@ CG_INLINE T cg_argument(const void* bytes) {  // the caller's bytes need not be 
   return value;
 }
 
+// The first thing on a thread: its last launch may be gone, and every checked access asks the launch that is current.
+static CG_UNCHECKED void cg_begin(const cg_launch* launch) { cg_current = launch; }
+
 CG_INLINE void cg_enter(const cg_launch* launch) {
   cg_worker* w = cg_host->worker();
   cg_self = w;
-  cg_current = launch;
   w->schedule = launch->schedule;
   w->warps = 0;
   blockDim = {launch->threads[0], launch->threads[1], launch->threads[2]};
@@ -124,6 +126,7 @@ struct cg_entry<kernel, void (*)(A...)> {
   static void thread(void** arguments) { call_thread(arguments, indices()); }
 
   static void run(const cg_launch* launch, cg_i64 first, cg_i64 last) {
+    cg_begin(launch);
     if constexpr (!CG_FIBERS) return call_loop(launch, first, last, indices());
     cg_enter(launch);
     cg_worker* w = cg_self;

@@ -30,3 +30,10 @@
 #define CG_COLD static __attribute__((noinline, cold))
 #define CG_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CG_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+// Functions that the sanitizer leaves alone, because it is at work in them.
+#if CG_SANITIZE
+#define CG_UNCHECKED __attribute__((no_sanitize("kernel-address"), noinline, visibility("hidden"), used))
+#else
+#define CG_UNCHECKED
+#endif

@@ -101,10 +101,14 @@ void describe(cg_error& error, const Worker& worker, cg_u64 address, cg_u64 byte
     return;
   }
   bool before = address < range->begin;
+  const char* sign = before ? "-" : "";
   cg_u64 offset = before ? range->begin - address : address - range->begin;
+  cg_u64 item = range->item_bytes ? range->item_bytes : 1;
   snprintf(error.message, sizeof error.message,
-           "out of bounds: %s %llu bytes at byte %s%llu of argument %u, %s, which has %llu bytes", verb, bytes,
-           before ? "-" : "", offset, range->argument, range->name, range->end - range->begin);
+           "out of bounds: %s %llu bytes at byte %s%llu of argument %u, %s, which has %llu bytes: index %s%llu, and "
+           "%llu elements",
+           verb, bytes, sign, offset, range->argument, range->name, range->end - range->begin, sign,
+           before ? (offset + item - 1) / item : offset / item, (range->end - range->begin) / item);
 }
 
 }  // namespace
