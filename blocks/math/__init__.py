@@ -15,6 +15,7 @@ from .choice import Greater as Greater
 from .choice import Less as Less
 from .choice import Where as Where
 from .clamp import Clamp as Clamp
+from .cum_sum import CumSum as CumSum
 from .einsum import Einsum as Einsum
 from .matmul import MatMul as MatMul
 from .normalizer import Normalizer as Normalizer
@@ -50,6 +51,7 @@ __all__ = [
     "Bias",
     "Clamp",
     "Cos",
+    "CumSum",
     "Div",
     "Einsum",
     "Equal",

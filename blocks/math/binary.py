@@ -14,15 +14,18 @@ from cudagraph.shape import broadcast, ceil_div, equal
 from .broadcasting import launch_rows
 
 
-class _Binary(Block):
+class Binary(Block):
+    """c = operation(a, b), elementwise. What arithmetic and comparisons have in common."""
+
     operation: ClassVar[str]
+    dtype: ClassVar[str] = "T"
 
     def __init__(self) -> None:
         super().__init__()
         with BlockBuilder(self) as b:
             self.a = b.input("a", ("*a",), "T")
             self.b = b.input("b", ("*b",), "T")
-            self.c = b.output("c", broadcast(self.a, self.b), "T")
+            self.c = b.output("c", broadcast(self.a, self.b), self.dtype)
             size = self.c.size
             tensors: dict[str, Any] = {"a": self.a, "b": self.b, "c": self.c}
             iteration = Iteration(self.path, self.c, {"a": self.a, "b": self.b})
@@ -33,7 +36,7 @@ class _Binary(Block):
                 launch_rows(b, "math/binary_broadcast", iteration, ("a", "b"), define, **tensors)
 
 
-class Add(_Binary):
+class Add(Binary):
     """c = a + b, elementwise. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one type, floating-point or integer (which wraps around). `ShapeError` when a and b differ in type
@@ -48,7 +51,7 @@ class Add(_Binary):
         return a + b
 
 
-class Sub(_Binary):
+class Sub(Binary):
     """c = a - b, elementwise. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one type, floating-point or integer (which wraps around). `ShapeError` when a and b differ in type
@@ -63,7 +66,7 @@ class Sub(_Binary):
         return a - b
 
 
-class Mul(_Binary):
+class Mul(Binary):
     """c = a * b, elementwise. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one type, floating-point or integer (which wraps around). `ShapeError` when a and b differ in type
@@ -78,7 +81,7 @@ class Mul(_Binary):
         return a * b
 
 
-class Div(_Binary):
+class Div(Binary):
     """c = a / b, elementwise. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one floating-point type (float16, bfloat16, float32, float64). `ShapeError` when a and b differ in
@@ -93,7 +96,7 @@ class Div(_Binary):
         return a / b
 
 
-class Pow(_Binary):
+class Pow(Binary):
     """c = a ** b, elementwise. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one floating-point type (float16, bfloat16, float32, float64). Fractional powers of negative
@@ -108,7 +111,7 @@ class Pow(_Binary):
         return np.power(a, b)
 
 
-class Maximum(_Binary):
+class Maximum(Binary):
     """c = max(a, b), elementwise; NaN where either is NaN. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one type, floating-point or integer. `ShapeError` when a and b differ in type or do not broadcast.
@@ -122,7 +125,7 @@ class Maximum(_Binary):
         return np.maximum(a, b)
 
 
-class Minimum(_Binary):
+class Minimum(Binary):
     """c = min(a, b), elementwise; NaN where either is NaN. a and b broadcast to c, as in NumPy.
 
     a, b, c: [...] of one type, floating-point or integer. `ShapeError` when a and b differ in type or do not broadcast.

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 from cudagraph.shape import broadcast
 
+from .binary import Binary
 
-class _Comparison(Block):
-    sign: ClassVar[str]
 
-    def __init__(self) -> None:
-        super().__init__()
-        with BlockBuilder(self) as b:
-            self.a = b.input("a", ("*a",), "T")
-            self.b = b.input("b", ("*b",), "T")
-            self.c = b.output("c", broadcast(self.a, self.b), "bool")
-            b.elementwise(f"c = a {self.sign} b", a=self.a, b=self.b, c=self.c)
+class _Comparison(Binary):
+    dtype = "bool"
 
 
 class Equal(_Comparison):
@@ -30,7 +22,7 @@ class Equal(_Comparison):
     type or do not broadcast.
     """
 
-    sign = "=="
+    operation = "equal"
 
     @staticmethod
     def reference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -45,7 +37,7 @@ class Less(_Comparison):
     type or do not broadcast.
     """
 
-    sign = "<"
+    operation = "less"
 
     @staticmethod
     def reference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -60,7 +52,7 @@ class Greater(_Comparison):
     type or do not broadcast.
     """
 
-    sign = ">"
+    operation = "greater"
 
     @staticmethod
     def reference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,28 +6,28 @@ import numpy as np
 
 from cudagraph.builder import BlockBuilder
 
-from .reduction import Dims, Reduction, axes_of, one_axis
+from .reduction import Dims, Reduction, axes_of, one_axis, stored_type
 
 
 class Sum(Reduction):
     """y = sum of x, over axes.
 
-    x: [...] of one floating-point type (float16, bfloat16, float32, float64); y: the same without
-    the axes in `dim` (an axis, several, or None for all), or with length 1 there when `keepdim`. Added in float32
-    (float64 for float64), in an order that only the shape decides.
-    Axes may be negative; they make at most two runs of neighbours. `DescriptionError` for other axes; any other
-    type is a `CompileError`.
+    x: [...] of one type, floating-point or integer; y: of `dtype`, or of that type, without
+    the axes in `dim` (an axis, several, or None for all), or with length 1 there when `keepdim`. Integers are
+    added in 64 bits and wrap around where y has fewer (torch and NumPy: dtype="int64"), others are
+    added in float32 (float64 for float64), in an order that only the shape decides.
+    Axes may be negative; they make at most two runs of neighbours. `DescriptionError` for other axes.
     """
 
-    def __init__(self, dim: Dims = None, keepdim: bool = False) -> None:
+    def __init__(self, dim: Dims = None, keepdim: bool = False, *, dtype: str | None = None) -> None:
         super().__init__()
-        axes = axes_of("a Sum", dim, keepdim)
+        axes = axes_of("a Sum", dim)
         with BlockBuilder(self) as b:
-            self._describe(b, "Sum", axes, keepdim)
+            self._describe(b, "Sum", axes, keepdim, dtype=dtype or "T")
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """The same in NumPy, in the precision of x."""
-        return np.asarray(x.sum(**self._over))
+        return np.asarray(x.sum(dtype=stored_type(self.y, x), **self._over))
 
 
 class Mean(Reduction):
@@ -42,7 +42,7 @@ class Mean(Reduction):
 
     def __init__(self, dim: Dims = None, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("a Mean", dim, keepdim)
+        axes = axes_of("a Mean", dim)
         with BlockBuilder(self) as b:
             self._describe(b, "Mean", axes, keepdim)
 
@@ -54,22 +54,22 @@ class Mean(Reduction):
 class Prod(Reduction):
     """y = product of x, over axes.
 
-    x: [...] of one floating-point type (float16, bfloat16, float32, float64); y: the same without
-    the axes in `dim` (an axis, several, or None for all), or with length 1 there when `keepdim`. Multiplied in float32
-    (float64 for float64), in an order that only the shape decides.
-    Axes may be negative; they make at most two runs of neighbours. `DescriptionError` for other axes; any other
-    type is a `CompileError`.
+    x: [...] of one type, floating-point or integer; y: of `dtype`, or of that type, without
+    the axes in `dim` (an axis, several, or None for all), or with length 1 there when `keepdim`. Integers are
+    multiplied in 64 bits and wrap around where y has fewer (torch and NumPy: dtype="int64"), others are
+    multiplied in float32 (float64 for float64), in an order that only the shape decides.
+    Axes may be negative; they make at most two runs of neighbours. `DescriptionError` for other axes.
     """
 
-    def __init__(self, dim: Dims = None, keepdim: bool = False) -> None:
+    def __init__(self, dim: Dims = None, keepdim: bool = False, *, dtype: str | None = None) -> None:
         super().__init__()
-        axes = axes_of("a Prod", dim, keepdim)
+        axes = axes_of("a Prod", dim)
         with BlockBuilder(self) as b:
-            self._describe(b, "Product", axes, keepdim)
+            self._describe(b, "Product", axes, keepdim, dtype=dtype or "T")
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """The same in NumPy, in the precision of x."""
-        return np.asarray(x.prod(**self._over))
+        return np.asarray(x.prod(dtype=stored_type(self.y, x), **self._over))
 
 
 class Max(Reduction):
@@ -83,7 +83,7 @@ class Max(Reduction):
 
     def __init__(self, dim: Dims = None, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("a Max", dim, keepdim)
+        axes = axes_of("a Max", dim)
         with BlockBuilder(self) as b:
             self._describe(b, "Maximum", axes, keepdim, empty=False)
 
@@ -103,7 +103,7 @@ class Min(Reduction):
 
     def __init__(self, dim: Dims = None, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("a Min", dim, keepdim)
+        axes = axes_of("a Min", dim)
         with BlockBuilder(self) as b:
             self._describe(b, "Minimum", axes, keepdim, empty=False)
 
@@ -124,7 +124,7 @@ class Var(Reduction):
 
     def __init__(self, dim: Dims = None, correction: float = 1.0, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("a Var", dim, keepdim)
+        axes = axes_of("a Var", dim)
         with BlockBuilder(self) as b:
             self.correction = b.parameter("correction", correction, low=0.0)
             self._describe(b, "Variance", axes, keepdim, correction=self.correction)
@@ -146,7 +146,7 @@ class Std(Reduction):
 
     def __init__(self, dim: Dims = None, correction: float = 1.0, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("a Std", dim, keepdim)
+        axes = axes_of("a Std", dim)
         with BlockBuilder(self) as b:
             self.correction = b.parameter("correction", correction, low=0.0)
             self._describe(b, "Deviation", axes, keepdim, correction=self.correction)
@@ -166,7 +166,7 @@ class ArgMax(Reduction):
 
     def __init__(self, dim: int | None = None, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("an ArgMax", dim if dim is None else one_axis("an ArgMax", dim), keepdim)
+        axes = axes_of("an ArgMax", dim if dim is None else one_axis("an ArgMax", dim))
         with BlockBuilder(self) as b:
             self._describe(b, "ArgMaximum", axes, keepdim, dtype="int64", empty=False)
 
@@ -186,7 +186,7 @@ class ArgMin(Reduction):
 
     def __init__(self, dim: int | None = None, keepdim: bool = False) -> None:
         super().__init__()
-        axes = axes_of("an ArgMin", dim if dim is None else one_axis("an ArgMin", dim), keepdim)
+        axes = axes_of("an ArgMin", dim if dim is None else one_axis("an ArgMin", dim))
         with BlockBuilder(self) as b:
             self._describe(b, "ArgMinimum", axes, keepdim, dtype="int64", empty=False)
 

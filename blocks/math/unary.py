@@ -8,20 +8,20 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div
+from cudagraph.shape import SizeLike, ceil_div
 
 
 class _Unary(Block):
-    function: ClassVar[str]
+    kernel: ClassVar[str] = "math/unary"
+    define: ClassVar[dict[str, SizeLike]]
 
     def __init__(self) -> None:
         super().__init__()
         with BlockBuilder(self) as b:
             self.x = b.input("x", (...,), "T")
             self.y = b.output("y", self.x.shape, "T")
-            define = {"FUNCTION": self.function}
             size = self.y.size
-            b.kernel("math/unary", elements=ceil_div(size, 4), define=define, x=self.x, y=self.y, n=size)
+            b.kernel(self.kernel, elements=ceil_div(size, 4), define=self.define, x=self.x, y=self.y, n=size)
 
 
 class Neg(_Unary):
@@ -30,7 +30,7 @@ class Neg(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "negative"
+    define: ClassVar = {"FUNCTION": "negative"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ class Abs(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "absolute"
+    define: ClassVar = {"FUNCTION": "absolute"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ class Exp(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "exponential"
+    define: ClassVar = {"FUNCTION": "exponential"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class Log(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "logarithm"
+    define: ClassVar = {"FUNCTION": "logarithm"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ class Sqrt(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "root"
+    define: ClassVar = {"FUNCTION": "root"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ class Rsqrt(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "inverse_root"
+    define: ClassVar = {"FUNCTION": "inverse_root"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ class Reciprocal(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "inverse"
+    define: ClassVar = {"FUNCTION": "inverse"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ class Sin(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "sine"
+    kernel, define = "math/sine_wave", {"TURNS": 0}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ class Cos(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "cosine"
+    kernel, define = "math/sine_wave", {"TURNS": 1}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ class Square(_Unary):
     x, y: [...] of one floating-point type (float16, bfloat16, float32, float64). Any other type is a `CompileError`.
     """
 
-    function = "square"
+    define: ClassVar = {"FUNCTION": "square"}
 
     @staticmethod
     def reference(x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@
 //         add their sums in shared memory, always in the same order. On a CPU the first thread of a block does its work,
 //         in vectors of 16 sums: no thread waits for another one.
 // Floor:  columns x inner weights of traffic; 2 ROWS operations for each.
+// Variants: ROWS=4; ROWS=8; ROWS=8 SPLIT=4; ROWS=1 SPLIT=8; RESIDUAL=1; GATED=1; ROWS=4 GATED=1 ACTIVATION=silu
 
 #include "activation/activation.cuh"
 

@@ -14,7 +14,7 @@
 #define STEP_B 0
 #endif
 
-extern "C" __global__ void binary_broadcast(const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ c,
+extern "C" __global__ void binary_broadcast(const T* __restrict__ a, const T* __restrict__ b, Result* __restrict__ c,
     unsigned rows, long long columns, unsigned e0, unsigned e1, unsigned e2, unsigned e3,
     long long a0, long long a1, long long a2, long long a3, long long a4,
     long long b0, long long b1, long long b2, long long b3, long long b4)
@@ -22,6 +22,6 @@ extern "C" __global__ void binary_broadcast(const T* __restrict__ a, const T* __
     const long long row = this_row();
     if (row >= rows) return;
     const RowIndex index(row, e0, e1, e2, e3);
-    broadcast_row(columns, [](T x, T y) { return narrow<T>(operation(widen(x), widen(y))); }, c + row * columns,
+    broadcast_row(columns, [](T x, T y) { return static_cast<Result>(operation(widen(x), widen(y))); }, c + row * columns,
         row_of<STEP_A>(a, index.at(a0, a1, a2, a3, a4)), row_of<STEP_B>(b, index.at(b0, b1, b2, b3, b4)));
 }

@@ -6,6 +6,9 @@
 #ifndef OPERATION
 #define OPERATION sum
 #endif
+#ifndef Result
+#define Result T
+#endif
 
 __device__ inline float power(float x, float y) { return powf(x, y); }
 __device__ inline double power(double x, double y) { return pow(x, y); }
@@ -15,6 +18,9 @@ template <class X> __device__ inline X operation_difference(X x, X y) { return x
 template <class X> __device__ inline X operation_product(X x, X y) { return x * y; }
 template <class X> __device__ inline X operation_maximum(X x, X y) { return x != x || x > y ? x : y; }
 template <class X> __device__ inline X operation_minimum(X x, X y) { return x != x || x < y ? x : y; }
+template <class X> __device__ inline bool operation_equal(X x, X y) { return x == y; }
+template <class X> __device__ inline bool operation_less(X x, X y) { return x < y; }
+template <class X> __device__ inline bool operation_greater(X x, X y) { return x > y; }
 
 template <class X> __device__ inline X operation_quotient(X x, X y)
 {

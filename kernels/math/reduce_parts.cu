@@ -4,6 +4,7 @@
 //         [outputs]; x only says which type that is. A block has 32 threads for each of its blockDim.y outputs.
 // Idea:   a warp joins the parts of one output: neighbouring lanes read neighbouring parts, then shuffles.
 // Floor:  parts read once; one join each.
+// Variants: REDUCTION=Maximum; REDUCTION=Variance; REDUCTION=Product
 
 #include "math/reductions.cuh"
 

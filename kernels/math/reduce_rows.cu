@@ -5,8 +5,9 @@
 //         (a multiple of 32) for each of its blockDim.y outputs; blockIdx.y is the split. With SPLIT, y takes partial
 //         results [outputs, splits].
 // Idea:   threads walk along a row in vectors of four, so every access is coalesced; lanes are joined by shuffles and
-//         warps through shared memory. A CPU walks alone, in sixteen independent chains that it can vectorise.
+//         warps through shared memory. A CPU walks alone, tile by tile, in independent chains that it can vectorise.
 // Floor:  x read once; one operation per element.
+// Variants: REDUCTION=Maximum; REDUCTION=Variance; REDUCTION=Product
 
 #include "math/reductions.cuh"
 
@@ -31,17 +32,9 @@ __device__ inline Part along(const T* __restrict__ x, long long begin, long long
 __device__ inline Part along(const T* __restrict__ x, long long begin, long long end, long long place, Real pivot)
 {
     Part whole;
-    while (begin < end) {  // tiles, so that no chain grows long enough to lose digits
-        const long long stop = begin + 1024 < end ? begin + 1024 : end;
-        Part part[16];
-        for (; begin + 16 <= stop; begin += 16) {
-            for (int i = 0; i < 16; ++i) part[i] = part[i].join(part_of(x[begin + i], pivot, place + begin + i));
-        }
-        for (; begin < stop; ++begin) part[0] = part[0].join(part_of(x[begin], pivot, place + begin));
-        for (int width = 8; width > 0; width /= 2) {
-            for (int i = 0; i < width; ++i) part[i] = part[i].join(part[i + width]);
-        }
-        whole = whole.join(part[0]);
+    for (; begin < end; begin += TILE) {  // so that no chain grows long enough to lose digits
+        const int count = end - begin < TILE ? static_cast<int>(end - begin) : TILE;
+        whole = whole.join(part_of_tile(whole, x + begin, count, pivot, place + begin));
     }
     return whole;
 }

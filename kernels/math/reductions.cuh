@@ -35,28 +35,36 @@ template <class X> __device__ inline X root(X x)
     else return static_cast<X>(sqrtf(static_cast<float>(x)));
 }
 
-struct Sum {
-    static constexpr bool takes_integers = false, has_pivot = false;
-    Real value = Real(0);
+// Sums and products: integers in 64 bits, whatever the result is stored as.
+template <class X, bool FLOATING = Floating<X>::value> struct Widest { using type = typename Compute<X>::type; };
+template <class X> struct Widest<X, false> { using type = long long; };
 
-    static __device__ Sum of(Real x, long long) { return {x}; }
+using Wide = Widest<T>::type;
+
+struct Sum {
+    static constexpr bool takes_integers = true, has_pivot = false;
+    Wide value = Wide(0);
+
+    static __device__ Sum of(Real x, long long) { return {static_cast<Wide>(x)}; }
     __device__ Sum join(Sum other) const { return {value + other.value}; }
-    __device__ Real result(long long, float) const { return value; }
+    __device__ Wide result(long long, float) const { return value; }
 };
 
 struct Mean : Sum {
-    static __device__ Mean of(Real x, long long) { return {{x}}; }
+    static constexpr bool takes_integers = false;
+
+    static __device__ Mean of(Real x, long long) { return {{static_cast<Wide>(x)}}; }
     __device__ Mean join(Mean other) const { return {{value + other.value}}; }
-    __device__ Real result(long long count, float) const { return value / static_cast<Real>(count); }
+    __device__ Wide result(long long count, float) const { return value / static_cast<Wide>(count); }
 };
 
 struct Product {
-    static constexpr bool takes_integers = false, has_pivot = false;
-    Real value = Real(1);
+    static constexpr bool takes_integers = true, has_pivot = false;
+    Wide value = Wide(1);
 
-    static __device__ Product of(Real x, long long) { return {x}; }
+    static __device__ Product of(Real x, long long) { return {static_cast<Wide>(x)}; }
     __device__ Product join(Product other) const { return {value * other.value}; }
-    __device__ Real result(long long, float) const { return value; }
+    __device__ Wide result(long long, float) const { return value; }
 };
 
 struct Maximum {
@@ -131,16 +139,121 @@ struct ArgMinimum : ArgMaximum {
 };
 
 using Part = REDUCTION;
+
 static_assert(Floating<T>::value || Part::takes_integers, "this reduction takes float16, bfloat16, float32 or float64 tensors");
 static_assert(sizeof(Part) <= 24, "a partial result has at most 24 bytes");
 
-// The part of one element at a place, and the pivot of an output whose first element is at `x`.
+// The part of one element at a place, taken relative to a pivot.
 __device__ inline Part part_of(T x, Real pivot, long long place)
 {
     if constexpr (Part::has_pivot) return Part::of(widen(x) - pivot, place);
     else return Part::of(widen(x), place);
 }
 
+#ifdef CUDAGRAPH_HOST
+// The part of up to TILE elements whose first one is at `place`, as loops that become vector instructions.
+constexpr int TILE = 1024, LANES = 32;
+
+template <class P> inline P part_of_tile(P, const T* __restrict__ x, int count, Real pivot, long long place)
+{
+    P part[16];
+    const int whole = count & ~15;
+    for (int i = 0; i < whole; i += 16) {
+        for (int k = 0; k < 16; ++k) part[k] = part[k].join(part_of(x[i + k], pivot, place + i + k));
+    }
+    for (int i = whole; i < count; ++i) part[0] = part[0].join(part_of(x[i], pivot, place + i));
+    for (int width = 8; width > 0; width /= 2) {
+        for (int k = 0; k < width; ++k) part[k] = part[k].join(part[k + width]);
+    }
+    return part[0];
+}
+
+template <class F> inline Real sum_of_tile(int count, F f)
+{
+    Real sum[16] = {};
+    const int whole = count & ~15;
+    for (int i = 0; i < whole; i += 16) {
+        for (int k = 0; k < 16; ++k) sum[k] += f(i + k);
+    }
+    for (int i = whole; i < count; ++i) sum[0] += f(i);
+    for (int k = 1; k < 16; ++k) sum[0] += sum[k];
+    return sum[0];
+}
+
+// Twice through a tile in the cache is faster than a division for each element.
+inline Variance part_of_tile(Variance, const T* __restrict__ x, int count, Real pivot, long long)
+{
+    const Real number = static_cast<Real>(count), mean = sum_of_tile(count, [=](int i) { return widen(x[i]) - pivot; }) / number;
+    const Real squares = sum_of_tile(count, [=](int i) { const Real d = widen(x[i]) - pivot - mean; return d * d; });
+    return {mean, squares, number};
+}
+
+inline Deviation part_of_tile(Deviation, const T* __restrict__ x, int count, Real pivot, long long place)
+{
+    return {part_of_tile(Variance(), x, count, pivot, place)};
+}
+
+// The largest (SIGN 1) or smallest (-1) element, and whether any is NaN, which such a comparison passes over.
+template <int SIGN> inline Real extreme(const T* __restrict__ x, int count, bool& nan)
+{
+    Real best[LANES];
+    int i = 0, odd = 0;
+    for (int k = 0; k < LANES; ++k) best[k] = SIGN > 0 ? lowest<Real>() : highest<Real>();
+    for (; i + LANES <= count; i += LANES) {
+        for (int k = 0; k < LANES; ++k) {
+            const Real value = widen(x[i + k]);
+            best[k] = (SIGN > 0 ? value > best[k] : value < best[k]) ? value : best[k];
+        }
+    }
+    for (; i < count; ++i) best[0] = (SIGN > 0 ? widen(x[i]) > best[0] : widen(x[i]) < best[0]) ? widen(x[i]) : best[0];
+    for (i = 0; i < count; ++i) odd |= widen(x[i]) != widen(x[i]);
+    for (int k = 1; k < LANES; ++k) best[0] = (SIGN > 0 ? best[k] > best[0] : best[k] < best[0]) ? best[k] : best[0];
+    nan = odd;
+    return best[0];
+}
+
+inline Real not_a_number(const T* __restrict__ x)
+{
+    while (widen(*x) == widen(*x)) ++x;
+    return widen(*x);
+}
+
+inline Maximum part_of_tile(Maximum, const T* __restrict__ x, int count, Real, long long)
+{
+    bool nan;
+    const Real best = extreme<1>(x, count, nan);
+    return {nan ? not_a_number(x) : best};
+}
+
+inline Minimum part_of_tile(Minimum, const T* __restrict__ x, int count, Real, long long)
+{
+    bool nan;
+    const Real best = extreme<-1>(x, count, nan);
+    return {nan ? not_a_number(x) : best};
+}
+
+template <int SIGN, class P> inline P place_of_extreme(P before, const T* __restrict__ x, int count, long long place)
+{
+    bool nan;
+    const Real best = extreme<SIGN>(x, count, nan);
+    if (before.place >= 0 && (before.is_nan() || (!nan && !(SIGN > 0 ? best > before.value : best < before.value)))) return P();
+    int i = 0;
+    while (nan ? widen(x[i]) == widen(x[i]) : widen(x[i]) != best) ++i;
+    return P::of(widen(x[i]), place + i);
+}
+
+// Only a tile with something better than what was seen before it is looked through for the place.
+inline ArgMaximum part_of_tile(ArgMaximum before, const T* __restrict__ x, int count, Real, long long place)
+{
+    return place_of_extreme<1>(before, x, count, place);
+}
+
+inline ArgMinimum part_of_tile(ArgMinimum before, const T* __restrict__ x, int count, Real, long long place)
+{
+    return place_of_extreme<-1>(before, x, count, place);
+}
+#endif
+// What the elements of an output are taken relative to: the first one, at `x`.
 __device__ inline Real pivot_of(const T* __restrict__ x, bool exists)
 {
     if constexpr (Part::has_pivot) return exists ? widen(*x) : Real(0);

@@ -1,9 +1,10 @@
 // y = function(x)
 //
 // Layout: x and y have n contiguous elements of a floating-point type T. FUNCTION is negative, absolute, exponential,
-//         logarithm, root, inverse_root, inverse, sine, cosine or square.
+//         logarithm, root, inverse_root, inverse or square.
 // Idea:   memory speed is the limit: four elements per thread, moved as vectors.
 // Floor:  2 n elements of traffic, n functions.
+// Variants: FUNCTION=logarithm; FUNCTION=inverse_root; FUNCTION=inverse
 
 #include "elementwise.cuh"
 
@@ -26,10 +27,6 @@ __device__ inline float root(float x) { return sqrtf(x); }
 __device__ inline double root(double x) { return sqrt(x); }
 __device__ inline float inverse_root(float x) { return rsqrtf(x); }
 __device__ inline double inverse_root(double x) { return rsqrt(x); }
-__device__ inline float sine(float x) { return sinf(x); }
-__device__ inline double sine(double x) { return sin(x); }
-__device__ inline float cosine(float x) { return cosf(x); }
-__device__ inline double cosine(double x) { return cos(x); }
 
 extern "C" __global__ void unary(const T* __restrict__ x, T* __restrict__ y, long long n)
 {

@@ -4,6 +4,8 @@
 //         Macros: see row_norm.cuh; arrays that they say are not there may be any.
 // Idea:   a row is held in registers between two passes, so that the variance is exact and memory is read once.
 // Floor:  2 (with residual 4) rows x COLUMNS elements of traffic.
+// Variants: COLUMNS=64 LANES=8 THREADS=128; COLUMNS=768 LANES=32 THREADS=128 RESIDUAL=1
+// Variants: COLUMNS=4096 LANES=256 THREADS=256 CENTERED=0 BIAS=0 RESIDUAL=1; COLUMNS=16384 LANES=1024 THREADS=1024 RESIDUAL=1
 
 #include "normalization/row_norm.cuh"
 

@@ -114,12 +114,13 @@ __device__ inline Real across_row(Real sum, int round)
         sum += __shfl_xor_sync(0xffffffffu, sum, distance);
     }
     if constexpr (LANES > 32) {
-        __shared__ Real parts[2][LANES / 32];
-        if (threadIdx.x % 32 == 0) parts[round][threadIdx.x / 32] = sum;
+        constexpr int WARPS = (LANES + 31) / 32;
+        __shared__ Real parts[2][THREADS / LANES][WARPS];
+        if (threadIdx.x % 32 == 0) parts[round][threadIdx.y][threadIdx.x / 32] = sum;
         __syncthreads();
         sum = 0;
 #pragma unroll
-        for (int i = 0; i < LANES / 32; ++i) sum += parts[round][i];
+        for (int i = 0; i < WARPS; ++i) sum += parts[round][threadIdx.y][i];
     }
     return sum;
 }
@@ -133,6 +134,7 @@ template <int V> __device__ inline Pack<V> load(const T* __restrict__ array, int
 template <int V> __device__ inline void held(Row row, Real eps, bool live)
 {
     constexpr int STEP = LANES * V, PER = (COLUMNS + STEP - 1) / STEP;
+    constexpr bool LATE = LANES > 512;  // so many threads have too few registers for the weights too
     Pack<V> values[PER], others[PER], weight[PER], bias[PER];
     const int first = threadIdx.x * V;
 #pragma unroll
@@ -141,8 +143,8 @@ template <int V> __device__ inline void held(Row row, Real eps, bool live)
         if (c >= COLUMNS) continue;
         values[i] = load<V>(row.x, c);
         if (RESIDUAL) others[i] = load<V>(row.residual, c);
-        if (WEIGHT) weight[i] = load<V>(row.weight, c);
-        if (BIAS) bias[i] = load<V>(row.bias, c);
+        if (WEIGHT && !LATE) weight[i] = load<V>(row.weight, c);
+        if (BIAS && !LATE) bias[i] = load<V>(row.bias, c);
     }
     Real sum = 0;
 #pragma unroll
@@ -173,6 +175,8 @@ template <int V> __device__ inline void held(Row row, Real eps, bool live)
     for (int i = 0; i < PER; ++i) {
         const int c = first + i * STEP;
         if (c >= COLUMNS) continue;
+        if (WEIGHT && LATE) weight[i] = load<V>(row.weight, c);
+        if (BIAS && LATE) bias[i] = load<V>(row.bias, c);
 #pragma unroll
         for (int j = 0; j < V; ++j) {
             const Real w = WEIGHT ? widen(weight[i].value[j]) : Real(1), b = BIAS ? widen(bias[i].value[j]) : Real(0);

@@ -9,6 +9,7 @@
 // Floor: reads q, k, v once and writes o (4 N bytes per element); 4 Tq Tk d operations per head, half of that if
 //     causal. Half precision multiplies on tensor cores, the rest in tiles of shared memory; a CPU runs one block per
 //     thread.
+// Variants: HEAD=128; HEAD=80
 #include "attention_defaults.cuh"
 
 #include "attention.cuh"

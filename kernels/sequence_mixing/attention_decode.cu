@@ -7,6 +7,7 @@
 //     registers. Shares are equal parts of the keys that exist now. The block that finishes last of a head adds up the
 //     shares: no second kernel.
 // Floor: reads the keys and values that exist once; 4 Tq Tk d operations per head. A CPU takes one head per thread.
+// Variants: HEAD=128
 #include "attention_defaults.cuh"
 
 #include "attention.cuh"

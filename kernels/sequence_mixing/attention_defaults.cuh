@@ -3,7 +3,9 @@
 
 #ifndef HEAD
 #define HEAD 64
-#define VALUE 64
+#endif
+#ifndef VALUE
+#define VALUE HEAD
 #define THREADS 128
 #define ROWS 64
 #define TILE_KEYS 32

@@ -31,7 +31,6 @@ STATEFUL_OR_COMPOSED = {
     "BottleneckBlock",
     "Delay",
     "DenseConnection",
-    "DenseMLP",
     "DenseResBlock",
     "DenseResNet",
     "HiddenBlock",

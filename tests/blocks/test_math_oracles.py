@@ -134,12 +134,14 @@ def test_reductions(name, keepdim, host):
     random = np.random.default_rng(0)
     tolerance = 5e-5 if name == "Prod" else 1e-5  # every factor of a product rounds
     for dim, shape in REDUCED:
-        if (keepdim and dim is None) or (name in ("Prod", "ArgMax", "ArgMin") and isinstance(dim, tuple)):
+        if name in ("Prod", "ArgMax", "ArgMin") and isinstance(dim, tuple):
             continue
         x = (1 + (0.02 if name == "Prod" else 0.25) * random.standard_normal(shape)).astype(np.float32)
         options: dict[str, Any] = {} if dim is None else {"dim": dim, "keepdim": keepdim}
         wide = torch.from_numpy(x).double()
         expected = getattr(torch, REDUCTIONS[name])(wide, **options)
+        if dim is None and keepdim:
+            expected = expected.reshape((1,) * len(shape))
         given = run(host, getattr(blocks, name)(dim, keepdim=keepdim), x)
         check(given, expected if name.startswith("Arg") else expected.float(), tolerance)
 
@@ -169,3 +171,63 @@ def test_halves_are_added_in_float(dtype, host):
     """70 000 ones are more than a half can count to; the mean is exact."""
     x = np.ones((2, 70_000), parse_dtype(dtype))
     np.testing.assert_array_equal(run(host, blocks.Mean(-1), x).astype(np.float32), [1, 1])
+
+
+@pytest.mark.parametrize("name", ["Sum", "Prod"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "bool"])
+@pytest.mark.parametrize(
+    ("dim", "shape"), [(-1, (5, 70)), (0, (70, 5)), (None, (7, 11)), (0, (9000, 3)), (-1, (2, 40_000))]
+)
+def test_integers_are_added_in_64_bits(name, dtype, dim, shape, host):
+    x = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 120, shape).astype(dtype)
+    options: dict[str, Any] = {} if dim is None else {"dim": dim}
+    expected = getattr(torch, name.lower())(torch.from_numpy(x), **options)
+    check(run(host, getattr(blocks, name)(dim, dtype="int64"), x), expected, 0)
+    narrow = expected.numpy().astype(dtype) if dtype != "bool" else expected.numpy() != 0
+    np.testing.assert_array_equal(run(host, getattr(blocks, name)(dim), x), narrow)
+
+
+def test_halves_may_be_added_to_a_float(host):
+    x = np.ones((2, 70_000), np.float16)
+    np.testing.assert_array_equal(run(host, blocks.Sum(-1, dtype="float32"), x), np.full(2, 70_000, np.float32))
+
+
+@pytest.mark.parametrize("name", ["Max", "Min", "ArgMax", "ArgMin"])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+@pytest.mark.parametrize("size", [1, 31, 33, 1023, 1025, 5000])
+def test_extremes_at_any_place(name, dtype, size, host):
+    """The first of several, in every tile; rising and falling rows; rows that are all the same, or all infinite."""
+    random = np.random.default_rng(size)
+    rows = [np.arange(size), -np.arange(size), np.zeros(size), random.integers(0, 9, size), random.permutation(size)]
+    x = np.array(rows, dtype)
+    if dtype == "float32":
+        x = np.concatenate([x, np.full((1, size), np.inf, dtype), np.full((1, size), -np.inf, dtype), x])
+        x[-5:, size // 2] = np.nan
+    reference = {"Max": np.max, "Min": np.min, "ArgMax": np.argmax, "ArgMin": np.argmin}[name]
+    for axis in (0, 1):
+        array = x if axis else np.ascontiguousarray(x.T)
+        np.testing.assert_array_equal(run(host, getattr(blocks, name)(axis), array), reference(array, axis))
+
+
+@pytest.mark.parametrize(
+    ("dim", "shape"),
+    [
+        (-1, (5, 70)), (-1, (5, 3)), (0, (70, 5)), (1, (2, 33, 7)), (-2, (2, 33, 300)), (0, (7,)), (-1, (70_000,)),
+        (0, (9000, 3)), (-1, (2, 40_000)), (1, (3, 1, 4)), (0, (0, 3)), (-1, (2, 3, 4, 1025)),
+    ],
+)  # fmt: skip
+def test_running_sums(dim, shape, host):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    given, expected = run(host, blocks.CumSum(dim), x), torch.from_numpy(x).double().cumsum(dim).numpy()
+    assert given.shape == expected.shape
+    np.testing.assert_allclose(given, expected, rtol=0, atol=4e-6 * max(1.0, np.abs(expected).max(initial=0)))
+    whole = (x * 100).astype(np.int32)
+    check(run(host, blocks.CumSum(dim, dtype="int64"), whole), torch.from_numpy(whole).cumsum(dim), 0)
+
+
+def test_sines_far_from_zero(host):
+    random = np.random.default_rng(0)
+    x = (10.0 ** random.uniform(4, 38.5, 20_000) * random.choice([-1, 1], 20_000)).astype(np.float32)
+    for block, name in ((blocks.Sin(), "sin"), (blocks.Cos(), "cos")):
+        expected = getattr(torch, name)(torch.from_numpy(x).double()).numpy()
+        np.testing.assert_allclose(run(host, block, x), expected, rtol=0, atol=2e-7)

@@ -16,6 +16,7 @@ from cudagraph.blocks import (
     Bias,
     Clamp,
     Cos,
+    CumSum,
     Div,
     Equal,
     Exp,
@@ -99,9 +100,23 @@ def blocks_of(columns: int) -> Any:
     """[size, 3, columns], none of them near 0."""
 
     def make(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
+        if dtype.kind in "iu":
+            return {"x": numbers(random, size * 3 * columns, dtype).reshape(size, 3, columns)}
         return {"x": (1 + 0.25 * random.standard_normal((size, 3, columns))).astype(dtype)}
 
     return make
+
+
+def whole_numbers(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
+    return {"x": numbers(random, size * 21, dtype).reshape(size, 21)}
+
+
+def few_numbers(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
+    return {"x": random.integers(1, 4, (size, 3)).astype(dtype)}
+
+
+def counted(random: np.random.Generator, size: int, dtype: np.dtype[Any]) -> dict[str, np.ndarray]:
+    return {"x": random.integers(0, 2, size).astype(dtype)}
 
 
 def per_channel(random: np.random.Generator) -> np.ndarray:
@@ -214,13 +229,40 @@ CASES = [
         FLOATS,
         tolerances=TOLERANCES | {"float32": 2e-6},
         misuses=(
-            Misuse(bind(Sum(), x=SHORT.astype(int)), cg.CompileError, "this reduction takes float16"),
+            Misuse(bind(Mean(), x=SHORT.astype(int)), cg.CompileError, "this reduction takes float16"),
             Misuse(lambda engine: Sum((0, 0)), cg.DescriptionError, "each axis once"),
             Misuse(lambda engine: Sum((0, 2, 4)), cg.DescriptionError, "at most two runs"),
             Misuse(lambda engine: Sum("x"), cg.DescriptionError, "as integers"),  # type: ignore[arg-type]
-            Misuse(lambda engine: Sum(keepdim=True), cg.DescriptionError, "no dimensions to keep"),
             Misuse(bind(Sum(-2), x=SHORT), cg.ShapeError, "at least 2 dimensions"),
         ),
+    ),
+    Case(lambda dtype: Sum(-1), whole_numbers, ("int8", "uint8", "int64"), name="Sum of integers"),
+    Case(lambda dtype: Sum(0, dtype="int64"), whole_numbers, ("int16", "uint32"), name="Sum of integers, wide"),
+    Case(
+        lambda dtype: Prod(None, keepdim=True),
+        few_numbers,
+        ("int32", "int64"),
+        sizes=(1, 3, 63),
+        name="Prod of integers",
+    ),
+    Case(
+        lambda dtype: CumSum(-1),
+        blocks_of(70),
+        FLOATS,
+        sizes=(1, 3, 63),
+        tolerances=TOLERANCES | {"float32": 2e-6},
+        misuses=(
+            Misuse(lambda engine: CumSum(None), cg.DescriptionError, "takes one axis"),  # type: ignore[arg-type]
+            Misuse(bind(CumSum(1), x=SHORT), cg.ShapeError, "at least 2 dimensions"),
+        ),
+    ),
+    Case(lambda dtype: CumSum(0), blocks_of(7), (*FLOATS, "int8"), name="CumSum of columns"),
+    Case(
+        lambda dtype: CumSum(0, dtype="int64"),
+        counted,
+        ("int32", "bool"),
+        sizes=(1, 63, 40_000),
+        name="CumSum of a row",
     ),
     Case(lambda dtype: Mean((0, -1), keepdim=True), blocks_of(21), FLOATS, sizes=(1, 3, 63), name="Mean of two runs"),
     Case(lambda dtype: Mean(0), blocks_of(5), sizes=(1, 63, 1000), name="Mean of columns"),
