@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class DirtyTracker:
-    """Collects changes between two frames. `parameters` are hot; all else sets `cold`, which takes longer to apply."""
+    """Collects changes between two frames. `parameters` are hot; all else sets `cold`, which takes longer to apply.
+
+    Other threads mark changes while a frame begins. `cold` is set last, so that none of them is overlooked.
+    """
 
     __slots__ = ("bindings", "cold", "contents", "options", "parameters", "sources", "structure")
 
@@ -26,10 +29,25 @@ class DirtyTracker:
         """Whether anything changed."""
         return self.cold or bool(self.parameters)
 
-    def take_parameters(self) -> dict[Parameter[Any], None]:
-        """The parameters that changed since the last call."""
-        changed, self.parameters = self.parameters, {}
-        return changed
+    def move_to(self, taken: DirtyTracker) -> None:
+        """Move everything into an empty tracker. What other threads change from now on counts for the next frame."""
+        self.cold = False
+        taken.parameters, self.parameters = self.parameters, {}
+        taken.contents, self.contents = self.contents, {}
+        taken.bindings, self.bindings = self.bindings, {}
+        taken.options, self.options = self.options, {}
+        taken.sources, self.sources = self.sources, {}
+        taken.structure, self.structure = self.structure, []
+
+    def put_back(self, taken: DirtyTracker) -> None:
+        """What was moved into that tracker could not be applied: it still has to be."""
+        self.parameters = taken.parameters | self.parameters
+        self.contents = taken.contents | self.contents
+        self.bindings = taken.bindings | self.bindings
+        self.options = taken.options | self.options
+        self.sources = self.sources | taken.sources  # the source that ran before is the older one
+        self.structure = taken.structure + self.structure
+        self.cold = True
 
     def clear(self) -> None:
         """Everything is up to date."""
@@ -47,25 +65,25 @@ class DirtyTracker:
 
     def mark_contents(self, tensor: Tensor) -> None:
         """A weight or a state was given new contents of the same shape."""
-        self.cold = True
         self.contents[tensor] = None
+        self.cold = True
 
     def mark_binding(self, port: Port) -> None:
         """Another array of the same shape and dtype is bound."""
-        self.cold = True
         self.bindings[port] = None
+        self.cold = True
 
     def mark_option(self, option: Option) -> None:
         """An option changed: calls are captured anew with it, or kernels compiled anew if it is one of their macros."""
-        self.cold = True
         self.options[option] = None
+        self.cold = True
 
     def mark_source(self, block: Block, work: int, before: KernelSource) -> None:
         """The source of one of a block's kernels changed; `before` is what it falls back to if the new one fails."""
-        self.cold = True
         self.sources.setdefault((block, work), before)
+        self.cold = True
 
     def mark_structure(self, reason: str) -> None:
         """Blocks, wires or shapes changed: a new plan is needed. `reason` is what `engine.explain()` shows."""
-        self.cold = True
         self.structure.append(reason)
+        self.cold = True

@@ -193,7 +193,7 @@ def _target(left: Sequence[Token], subject: str) -> tuple[str, bool, frozenset[s
     first = left[0]
     if len(left) == 1 and first.kind is TokenKind.NAME and first.text not in _WORDS:
         return first.text, False, frozenset()
-    if first.kind is TokenKind.NAME and left[1].text in (".", "[") and first.text not in _WORDS:
+    if first.kind is TokenKind.NAME and first.text not in _WORDS and left[1].text in (".", "["):
         return first.text, False, frozenset(_names(left[1:]))
     last = left[-1]
     if len(names) > 1 and last.kind is TokenKind.NAME and last.text not in _WORDS and _is_type(left[:-1]):

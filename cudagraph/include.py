@@ -67,18 +67,27 @@ class _Inliner:
     def _find(self, name: str, where: str, folder: Path | None) -> Path:
         """The file that an include names, beside the including file or under a root, never anywhere else."""
         folders = tuple(dict.fromkeys((folder, *self.roots) if folder else self.roots))
-        candidates = [(parent / name).resolve() for parent in folders] if "\0" not in name else []
+        candidates = [path for parent in folders if (path := _existing(parent / name)) is not None]
         for path in candidates:
-            if not Path(name).is_absolute() and path.is_file() and any(map(path.is_relative_to, folders)):
+            if not Path(name).is_absolute() and any(map(path.is_relative_to, folders)):
                 return path
         tried = "\n".join(f"  {parent}" for parent in folders) or "  (no folders)"
-        if Path(name).is_absolute() or any(path.is_file() for path in candidates):
+        if Path(name).is_absolute() or candidates:
             raise DescriptionError(
                 f'{where}: #include "{name}" leaves the folders that kernels may include from; they are\n{tried}'
             )
         raise DescriptionError(
             f'{where}: #include "{name}" was not found; write <{name}> if it is the CUDA toolkit\'s. Looked in\n{tried}'
         )
+
+
+def _existing(path: Path) -> Path | None:
+    """Where a file really is; None if there is none, or no file can have that name."""
+    try:
+        path = path.resolve()
+        return path if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long, not a name, links in a circle
+        return None
 
 
 def _mark(line: int, origin: str) -> str:

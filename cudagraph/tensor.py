@@ -124,13 +124,14 @@ class Weight(Tensor):
 class State(Tensor):
     """A tensor that kernels write and that survives from frame to frame, and through rebuilds."""
 
-    __slots__ = ("_pending", "_tracker", "init", "live", "persistent")
+    __slots__ = ("_described", "_pending", "_tracker", "init", "live", "persistent")
 
     def __init__(
         self, block: Block, name: str, shape: tuple[DimSpec, ...], dtype: np.dtype[Any], init: Any, persistent: bool
     ) -> None:
         super().__init__(block, name, shape, dtype)
         self.init = init
+        self._described = init  # what it starts from in a shape that `init`, left behind by an engine, does not have
         self.persistent = persistent  # whether it is part of `state_dict`
         self.live: LiveTensors | None = None
         self._pending: np.ndarray | None = None
@@ -174,10 +175,30 @@ class State(Tensor):
         shape = self.known_shape() if fixed or self.live is None else self.value.shape
         return _fitting(value, shape, self.dtype, self.path)  # type: ignore[arg-type]
 
-    def take_pending(self) -> np.ndarray | None:
-        """The contents assigned since the last frame, once."""
-        pending, self._pending = self._pending, None
-        return pending
+    def contents_for(self, shape: tuple[int, ...]) -> np.ndarray:
+        """What it starts with in this shape: what was assigned or left behind, if that fits, else its initial value."""
+        if self._pending is not None and self._pending.shape == shape:
+            return self._pending
+        init = self._described if self._is_left_over(shape) else self.init
+        return initial(init, shape, self.dtype, self.path)  # type: ignore[arg-type]
+
+    def settle(self, shape: tuple[int, ...]) -> None:
+        """An engine runs it in this shape: what was left behind in another one will not come back."""
+        if self._is_left_over(shape):
+            self.init = self._described
+
+    def _is_left_over(self, shape: tuple[int, ...]) -> bool:
+        return self.init is not self._described and isinstance(self.init, np.ndarray) and self.init.shape != shape
+
+    @property
+    def pending(self) -> np.ndarray | None:
+        """The contents assigned since the last frame; None if there are none."""
+        return self._pending
+
+    def sent(self, contents: np.ndarray) -> None:
+        """These contents are on the device, and nothing newer was assigned meanwhile that has to follow."""
+        if self._pending is contents:
+            self._pending = None
 
     def attach(self, tracker: DirtyTracker | None, live: LiveTensors | None = None) -> None:
         """Report changes to this tracker, and read contents from this engine, from now on."""

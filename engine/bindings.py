@@ -11,7 +11,9 @@ import numpy as np
 from cudagraph.dtypes import parse_dtype, show
 from cudagraph.errors import DescriptionError
 from cudagraph.port import Port
+from cudagraph.shape import show_shape
 
+from .allocate import allocate
 from .devices.base import Device
 from .resolve import TensorType
 
@@ -51,11 +53,13 @@ class Bindings:
         same = old is not None and (old.shape, old.dtype) == (new.shape, new.dtype)
         if new.array is not None:
             reuse = same and old is not None and old.owned
-            new.address = old.address if reuse and old is not None else self._device.allocate(max(new.array.nbytes, 1))
-            self._release(old if not reuse else None)
-        else:
-            self._release(old)
+            if reuse and old is not None:
+                new.address, old = old.address, None
+            else:
+                subject = f"the array bound to {port.path}"
+                new.address = allocate(self._device, new.array.nbytes, subject, port.block)
         self._bindings[port] = new
+        self._release(old)
         self.streams.pop(port, None)
         if new.stream:
             self.streams[port] = new
@@ -78,6 +82,7 @@ class Bindings:
         """Bring the contents of a copied array to the device."""
         binding = self._bindings.get(port)
         if binding is not None and binding.array is not None and binding.array.nbytes:
+            _check_unchanged(port, binding)
             self._device.upload(binding.address, np.ascontiguousarray(binding.array))
             if not binding.stream:
                 binding.array = None  # the device has it; the snapshot is not needed any more
@@ -122,6 +127,20 @@ class Bindings:
         parse_dtype(values.dtype)
         kept = values if stream else np.array(values, order="C", copy=True)
         return Binding(values.shape, values.dtype, 0, kept, array if stream else None, stream, owned=True)
+
+
+def _check_unchanged(port: Port, binding: Binding) -> None:
+    """An array that is streamed stays the user's own, who may give it another shape or dtype in place."""
+    array = binding.array
+    if array is not None and (array.shape, array.dtype) != (binding.shape, binding.dtype):
+        was = f"{show(binding.dtype)}{show_shape(binding.shape)}"
+        error = DescriptionError(
+            f"the array that is streamed to {port.path} was {was} when it was bound and is "
+            f"{show(array.dtype)}{show_shape(array.shape)} now; bind it again: "
+            f"engine.bind({port.path}, array, stream=True)"
+        )
+        error.block = port.block
+        raise error
 
 
 def _as_numpy(port: Port, array: object) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from cudagraph.shape import show_shape
 from cudagraph.tensor import State, Tensor, Weight
 from cudagraph.work import Kernel, LibraryCall
 
+from .allocate import check_sizes
 from .bindings import Bindings
 from .cache import BinaryCache
 from .compile import compile_programs, progress_display
@@ -33,7 +34,7 @@ from .flatten import flatten
 from .lower import lower
 from .memory import Layout, plan_memory
 from .plan import Buffer, KernelNode, LibraryNode, Place, Plan
-from .storage import Storage
+from .storage import Sides, Storage
 
 
 @dataclass
@@ -46,6 +47,9 @@ class Running:
     executable: Executable
     device: Device
     context: Context
+    swapped: list[tuple[Buffer, Buffer, Sides]] = field(default_factory=list)  # delays, for the frame that is beginning
+    nan: tuple[Block, str] | None = None  # the block that is marked for NaN, and what is said there
+    nan_states: frozenset[int] = frozenset()  # states that held NaN when the last frame ended
 
     def buffer_to_read(self, tensor: Port | Tensor) -> Buffer:
         """The buffer of a port, state or scratch; `DescriptionError` when its memory is not kept after a frame."""
@@ -55,12 +59,18 @@ class Running:
             index = self.plan.ports.get(tensor)
         if index is None:
             raise DescriptionError(f"{tensor.path} is not part of the running graph (nothing computes or reads it)")
-        if isinstance(tensor, DelayPort):
+        if tensor in self.plan.overwritten:
             raise DescriptionError(
-                f"{tensor.path} is the value of {tensor.source.path} one frame ago, and changes hands between frames; "
-                f"read {tensor.source.path} (engine.keep it if it is an inner port)"
+                f"the memory of {tensor.path} is taken over by an in-place output; "
+                f"engine.keep({tensor.path}) before update() leaves it readable"
             )
         buffer = self.plan.buffers[index]
+        delay = buffer.owner
+        if isinstance(delay, DelayPort):  # it, or a view of it
+            raise DescriptionError(
+                f"{tensor.path} is the value of {delay.source.path} one frame ago, and changes hands between frames; "
+                f"read {delay.source.path} (engine.keep it if it is an inner port)"
+            )
         if buffer.place is Place.ARENA:
             raise DescriptionError(
                 f"the memory of {tensor.path} is reused within a frame; "
@@ -99,28 +109,50 @@ class Running:
         index = self.plan.ports.get(tensor)
         if index is None:
             return  # not running yet: it gets them together with its memory
-        contents = tensor.take_pending() if isinstance(tensor, State) else None
+        contents = tensor.pending if isinstance(tensor, State) else None
         if isinstance(tensor, Weight):
             contents = tensor.value
         if contents is None:
             return
+        if contents.shape != self.plan.buffers[index].shape:
+            tensor.sent(contents)  # type: ignore[union-attr]  # a state, assigned before its shape changed
+            return
         if contents.nbytes:
             self.device.upload(self.storage.addresses[index], contents)
+        if isinstance(tensor, State):
+            tensor.sent(contents)
+            self.nan_states -= {index}
         explanation.add(Tier.CONTENTS, f"{tensor.path}: {contents.nbytes:,} bytes copied")
 
     def swap_delays(self) -> None:
-        """What was written in the last frame becomes the previous value."""
+        """What was written in the last frame becomes the previous value, until `swap_back`."""
         buffers = self.plan.buffers
+        self.swapped = []
         for pair in self.plan.delays:
-            if self.storage.swap(buffers[pair.current], buffers[pair.previous]):
+            current, previous = buffers[pair.current], buffers[pair.previous]
+            self.swapped.append((current, previous, self.storage.sides(current, previous)))
+            if self.storage.swap(current, previous):
                 self.executable.set_address(pair.current, self.storage.addresses[pair.current])
                 self.executable.set_address(pair.previous, self.storage.addresses[pair.previous])
 
+    def swap_back(self) -> None:
+        """The frame did not come to its end, so the next one has the same previous values."""
+        for current, previous, sides in self.swapped:
+            self.storage.restore(current, previous, sides)
+            self.executable.set_address(current.index, self.storage.addresses[current.index])
+            self.executable.set_address(previous.index, self.storage.addresses[previous.index])
+        self.swapped = []
+
     def settle_delays(self) -> None:
         """Pass the last frame's values on now, not before the next frame: the next plan may keep them differently."""
-        self.swap_delays()
-        for pair in self.plan.delays:
-            self.storage.mark_fresh(self.plan.buffers[pair.current], self.plan.buffers[pair.previous])
+        try:
+            self.swap_delays()
+            for pair in self.plan.delays:
+                self.storage.mark_fresh(self.plan.buffers[pair.current], self.plan.buffers[pair.previous])
+        except BaseException:
+            self.swap_back()
+            raise
+        self.swapped = []
 
     def parameter_address(self) -> int:
         """Where the parameter block is; 0 when there is none."""
@@ -162,11 +194,21 @@ class Builder:
         self.builds = 0
         self.errors: tuple[CudaGraphError, ...] = ()
 
-    def build(self, context: Context, running: Running | None, timing: Timing) -> tuple[Running, str]:
-        """What to run from now on, and what it took in words. On an error `running` is as it was."""
+    @property
+    def cache_warning(self) -> str | None:
+        """Why compiled kernels cannot be kept on disk; None where they can."""
+        return self._cache.warning
+
+    def build(
+        self, context: Context, running: Running | None, timing: Timing, hold: Callable[[], None]
+    ) -> tuple[Running, str]:
+        """What to run from now on, and what it took in words. On an error `running` is as it was.
+
+        `hold` is called when all is ready for the new plan, which must then be brought in without an interruption.
+        """
         try:
             with _collector_paused():  # a plan is no garbage, but the collector would walk it again and again
-                built, outcome = self._build(context, running, timing)
+                built, outcome = self._build(context, running, timing, hold)
         except CudaGraphError as error:
             self._fail(error, running is not None)
             raise
@@ -174,11 +216,14 @@ class Builder:
         self._recover(context)
         return built, outcome
 
-    def swap_code(self, context: Context, running: Running, blocks: Sequence[Block]) -> tuple[Running, str]:
-        """The same plan with other kernels in these blocks."""
+    def swap_code(
+        self, context: Context, running: Running, blocks: Sequence[Block], hold: Callable[[], None]
+    ) -> tuple[Running, str]:
+        """The same plan with other kernels in these blocks. `hold`: see `build`."""
         try:
             plan = self._lower(context)
             kernels = self._load(context, plan, True)
+            hold()
             if plan.nodes != running.plan.nodes or len(plan.programs) != len(running.plan.programs):
                 outcome = running.executable.replace(plan, running.storage.addresses, kernels)
             else:
@@ -198,13 +243,17 @@ class Builder:
                 running.executable.set_options(node.index, options)
                 explanation.add(Tier.RECAPTURE, f"{option.path} = {option.value!r}: {node.name} captured anew")
 
-    def _build(self, context: Context, running: Running | None, timing: Timing) -> tuple[Running, str]:
+    def _build(
+        self, context: Context, running: Running | None, timing: Timing, hold: Callable[[], None]
+    ) -> tuple[Running, str]:
         plan = self._lower(context)
+        check_sizes(plan)
         layout = plan_memory(plan, reuse=self._environment.memory_planner)
         kernels = self._load(context, plan, running is not None)
         storage = running.storage if running else Storage(self._device, poison=self._environment.poison)
         draft = storage.draft(plan, layout, self._bindings.address)
         try:
+            hold()
             if running is None:
                 executable = self._device.build(plan, draft.addresses, kernels)
                 executable.timing = timing

@@ -16,6 +16,7 @@ import numpy as np
 from cudagraph.block import Block
 from cudagraph.context import Context
 from cudagraph.dataflow import dataflow
+from cudagraph.dirty import DirtyTracker
 from cudagraph.environment import Environment
 from cudagraph.errors import CudaGraphError, DescriptionError, DeviceError
 from cudagraph.parameter import Parameter
@@ -29,7 +30,9 @@ from .build import Builder, Running, specialises
 from .devices.base import Device
 from .devices.select import open_device
 from .explain import Explanation, Tier
+from .forks import follow_forks
 from .hot import HotValues
+from .interrupts import HeldInterrupts
 from .plan import Plan
 from .profile import Profile, ProfileLevel
 from .report import report
@@ -80,6 +83,8 @@ class CudaEngine:
         self._each_frame = self._watch is not None or environment.poison
         self._delayed = False  # whether buffers swap before each frame
         self._closed = False
+        self._torn = False  # see `abandon`
+        follow_forks(self)
 
     # Editing
 
@@ -100,6 +105,9 @@ class CudaEngine:
             for block in blocks:
                 self.context.check_mine(block)
                 self._keep_states(block)
+                if self._running is not None:
+                    inner = [each.description for _, each in block.walk()]
+                    self._running.storage.leave(item for each in inner for item in (*each.tensors, *each.ports))
                 self.context.remove(block)
                 for port in [port for port in self._bindings.ports() if port.block.root is block]:
                     self._bindings.unbind(port)
@@ -138,7 +146,11 @@ class CudaEngine:
         """
         with self._lock:
             self._check_bindable(port)
-            same = self._bindings.bind(port, array, stream)
+            try:
+                same = self._bindings.bind(port, array, stream)
+            except KeyboardInterrupt:  # perhaps another array is bound already
+                self._tracker.mark_structure(f"binding {port.path} was interrupted")
+                raise
             if same and (self._running is None or self._running.takes(port, *self._bindings.types()[port])):
                 self._tracker.mark_binding(port)
             else:
@@ -168,16 +180,23 @@ class CudaEngine:
             if tracker.cold or self._each_frame:
                 self._prepare()
             elif tracker.parameters:
-                self._changed = tracker.take_parameters()
+                changed = self._changed = tracker.parameters
                 self._changed_frame = self.frame + 1
-                self._hot.apply(self._changed)
-            if self._delayed:
-                self._require_running().swap_delays()
-            self.frame += 1
+                try:
+                    tracker.parameters = {}
+                    self._hot.apply(changed)
+                except BaseException:
+                    tracker.parameters = changed | tracker.parameters
+                    raise
             try:
+                if self._delayed:
+                    self._require_running().swap_delays()
+                self.frame += 1
                 self._launch(self.frame)
-            except DeviceError as error:
-                self._require_running().blame(error)
+                if self._delayed:
+                    self._require_running().swapped = []
+            except BaseException as error:
+                self._give_up_frame(error)
                 raise
             if self._profile.observing or self._checking:
                 self._inspect()
@@ -221,7 +240,7 @@ class CudaEngine:
     def close(self) -> None:
         """Release blocks, memory and the device. Safe to call twice; also at the end of `with`."""
         with self._lock:
-            if self._closed:
+            if self._closed or self._torn:
                 return
             for block in self.context.blocks.values():
                 with suppress(DeviceError):  # a device that failed can still be closed
@@ -296,7 +315,8 @@ class CudaEngine:
         """A table of blocks: state, times, append counts; and what the whole costs."""
         with self._lock:
             self._collect()
-            return report(self.context, self._running, self._device, self._profile, self.frame)
+            warning = self._builder.cache_warning
+            return report(self.context, self._running, self._device, self._profile, self.frame, warning)
 
     def trace(self, path: str | Path) -> None:
         """Write the recent measured frames as a trace for Perfetto or chrome://tracing."""
@@ -311,6 +331,22 @@ class CudaEngine:
             blocks = list(self.context.blocks.values())
             return dataflow(blocks, self.context.wires, self.context.order, self._running and self._running.describe)
 
+    # Forks of the process
+
+    def hold(self, seconds: float) -> bool:
+        """Keep other threads out of the engine; False when that took too long."""
+        return self._lock.acquire(timeout=seconds)
+
+    def let_go(self) -> None:
+        """Let them in again."""
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """This is a forked child, and the thread that was using this engine exists in the parent only."""
+        self._lock = threading.RLock()
+        self._torn = True
+        self._tracker.cold = True  # the next frame looks at what happened
+
     # Inner steps of update()
 
     def _prepare(self) -> None:
@@ -320,51 +356,67 @@ class CudaEngine:
         explanation = self._explanation = Explanation(frame=self.frame + 1)
         if self._watch is not None:
             self._watch.mark_changes(self.context)
-        tracker = self._tracker
-        if tracker.structure or self._running is None or (self._failed and tracker.sources):
-            self._rebuild(explanation)
-        elif tracker.sources or any(specialises(option, self._running) for option in tracker.options):
-            self._swap_code(explanation)
-        running = self._running
-        assert running is not None
-        self._apply_hot(running, explanation)
-        tracker.clear()
+        changes = DirtyTracker()
+        try:
+            self._tracker.move_to(changes)
+            self._apply(changes, explanation)
+        except BaseException:
+            self._tracker.put_back(changes)
+            raise
         explanation.microseconds = (time.perf_counter() - started) * 1e6
 
-    def _rebuild(self, explanation: Explanation) -> None:
+    def _apply(self, changes: DirtyTracker, explanation: Explanation) -> None:
+        if changes.structure or self._running is None or (self._failed and changes.sources):
+            self._rebuild(changes, explanation)
+        elif changes.sources or any(specialises(option, self._running) for option in changes.options):
+            self._swap_code(changes, explanation)
+        assert self._running is not None
+        self._apply_hot(self._running, changes, explanation)
+
+    def _give_up_frame(self, error: BaseException) -> None:
+        """The frame did not come to its end: the next one starts from where this one did."""
+        running = self._running
+        if running is not None:
+            running.swap_back()
+            if isinstance(error, DeviceError):
+                running.blame(error)
+
+    def _rebuild(self, changes: DirtyTracker, explanation: Explanation) -> None:
         if self._running is not None:
             self._collect()
             self._running.settle_delays()
-        reasons = [*self._failed, *self._tracker.structure]
-        sources = self._tracker.sources
-        try:
-            running, outcome = self._builder.build(self.context, self._running, self._profile.timing)
-        except CudaGraphError as error:
-            if self._running is None:
-                raise
-            self._failed = reasons
-            explanation.add(Tier.FAILED, f"{'; '.join(reasons)}: {error}. The last good graph keeps running")
-            _restore(sources)
-            return
-        self._failed = []
-        self._install(running)
+        reasons = [*self._failed, *changes.structure]
+        with HeldInterrupts() as interrupts:
+            try:
+                timing, hold = self._profile.timing, interrupts.hold
+                running, outcome = self._builder.build(self.context, self._running, timing, hold)
+            except CudaGraphError as error:
+                if self._running is None:
+                    raise
+                self._failed = list(dict.fromkeys(reasons))
+                explanation.add(Tier.FAILED, f"{'; '.join(reasons)}: {error}. The last good graph keeps running")
+                _restore(changes.sources)
+                return
+            self._failed = []
+            self._install(running)
         explanation.add(Tier.STRUCTURE, f"{'; '.join(reasons) or 'first build'}: {outcome}")
 
-    def _swap_code(self, explanation: Explanation) -> None:
+    def _swap_code(self, changes: DirtyTracker, explanation: Explanation) -> None:
         assert self._running is not None
-        sources = self._tracker.sources
-        options = [option for option in self._tracker.options if specialises(option, self._running)]
-        changes = [f"new source of {block.path}:{block.description.work[work].name}" for block, work in sources]
-        changes += [f"{option.path} = {option.value!r}" for option in options]
+        sources = changes.sources
+        options = [option for option in changes.options if specialises(option, self._running)]
+        told = [f"new source of {block.path}:{block.description.work[work].name}" for block, work in sources]
+        told += [f"{option.path} = {option.value!r}" for option in options]
         blocks = [*(block for block, _ in sources), *(option.block for option in options)]
-        try:
-            running, outcome = self._builder.swap_code(self.context, self._running, blocks)
-        except CudaGraphError as error:
-            _restore(sources)
-            explanation.add(Tier.FAILED, f"{', '.join(changes)} not used: {error}. The old kernel keeps running")
-            return
-        self._install(running)
-        explanation.add(Tier.CODE, f"{', '.join(changes)}: {outcome}")
+        with HeldInterrupts() as interrupts:
+            try:
+                running, outcome = self._builder.swap_code(self.context, self._running, blocks, interrupts.hold)
+            except CudaGraphError as error:
+                _restore(sources)
+                explanation.add(Tier.FAILED, f"{', '.join(told)} not used: {error}. The old kernel keeps running")
+                return
+            self._install(running)
+        explanation.add(Tier.CODE, f"{', '.join(told)}: {outcome}")
 
     def _install(self, running: Running) -> None:
         """A new plan runs from now on."""
@@ -381,24 +433,23 @@ class CudaEngine:
         if self.environment.dot is not None:
             self.environment.dot.write_text(render(self.context, "dot"))
 
-    def _apply_hot(self, running: Running, explanation: Explanation) -> None:
+    def _apply_hot(self, running: Running, changes: DirtyTracker, explanation: Explanation) -> None:
         """Everything that needs no new plan."""
-        tracker = self._tracker
-        for option in tracker.options:
+        for option in changes.options:
             self._builder.set_option(running, option, explanation)
-        for tensor in tracker.contents:
+        for tensor in changes.contents:
             running.upload_contents(tensor, explanation)
-        for port in tracker.bindings:
-            self._bindings.upload(port)
-            running.rebind(port, self._bindings.address(port), explanation)
-        if tracker.bindings and not self._failed:  # else the last good graph may still read what was unbound
+        for port in changes.bindings:
+            if port in self._bindings:  # it may have been unbound again, or its block removed
+                self._bindings.upload(port)
+                running.rebind(port, self._bindings.address(port), explanation)
+        if changes.bindings and not self._failed:  # else the last good graph may still read what was unbound
             self._bindings.free_retired()
         for port in self._bindings.streams:
             self._bindings.upload(port)
-        if tracker.parameters:
-            changed = tracker.take_parameters()
-            self._hot.apply(changed)
-            explanation.merge(self._hot.explain(explanation.frame, changed))
+        if changes.parameters:
+            self._hot.apply(changes.parameters)
+            explanation.merge(self._hot.explain(explanation.frame, changes.parameters))
         if self.environment.poison:
             running.storage.poison_arena()
 
@@ -446,6 +497,11 @@ class CudaEngine:
     def _check_open(self) -> None:
         if self._closed:
             raise DescriptionError("this engine is closed; make a new one")
+        if self._torn:
+            raise DescriptionError(
+                "another thread was using this engine when the process forked, so it is not whole in the child; "
+                "make a new one here, or fork while no other thread is in update()"
+            )
 
     def _check_bindable(self, port: Port) -> None:
         self._check_open()

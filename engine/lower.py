@@ -115,6 +115,10 @@ class _Lowering:
             if delay not in self._graph.copied_delays
         )
         self._view_what_is_shown()
+        ports = self._port_table()
+        taken: frozenset[Operand] = frozenset()
+        if self._graph.overwritten:
+            taken = frozenset(port for port in ports if self._flat.viewed(port) in self._graph.overwritten)
         return Plan(
             buffers=tuple(self._buffers),
             nodes=tuple(nodes),
@@ -125,7 +129,8 @@ class _Lowering:
             parameter_buffer=block,
             parameter_image=self._parameters.image(),
             counter_buffer=self._buffers[self._index[self._graph.appends[0].count]].base if counters else None,
-            ports=self._port_table(),
+            ports={**ports},
+            overwritten=taken,
         )
 
     # Buffers
@@ -230,8 +235,8 @@ class _Lowering:
     def _name(self, operand: Operand) -> str:
         return f"{self._flat.paths[operand.block]}.{operand.name}"
 
-    def _port_table(self) -> dict[object, int]:
-        table: dict[object, int] = {**self._index}
+    def _port_table(self) -> dict[Operand, int]:
+        table = {**self._index}
         for destination, source in self._flat.sources.items():
             index = self._index.get(source)
             if index is not None:

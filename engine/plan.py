@@ -7,7 +7,7 @@ Nodes and buffers refer to each other by index, so a plan can be printed, compar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -201,6 +201,7 @@ class Plan:
     parameter_image: bytes = field(default=b"", compare=False)  # first contents of the parameter block
     counter_buffer: int | None = None
     ports: Mapping[object, int] = field(default_factory=dict, compare=False)  # Port, Weight or State -> buffer
+    overwritten: Collection[object] = field(default=(), compare=False)  # those whose memory an in-place output took
 
     def roots(self) -> Iterator[Buffer]:
         """The buffers that own storage."""

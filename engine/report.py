@@ -21,14 +21,22 @@ if TYPE_CHECKING:
 
 
 def report(
-    context: Context, running: Running | None, device: Device, profile: Profile, frame: int, width: int = 110
+    context: Context,
+    running: Running | None,
+    device: Device,
+    profile: Profile,
+    frame: int,
+    warning: str | None = None,
+    width: int = 110,
 ) -> str:
-    """A table of all blocks, and a line each on the graph, memory and time."""
+    """A table of all blocks, a line each on the graph, memory and time, and a warning where there is one."""
     out = io.StringIO()
     console = Console(file=out, width=width, no_color=True, highlight=False)
     console.print(block_table(context, _node_times(running, profile)))
     for line in summary(running, device, profile, frame):
         console.print(line)
+    if warning is not None:
+        console.print(f"warning   {warning}", markup=False)
     return out.getvalue().rstrip()
 
 

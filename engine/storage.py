@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from cudagraph.errors import CudaGraphError, DescriptionError
 from cudagraph.port import DelayPort, Port
 from cudagraph.tensor import State, Weight, initial
 
+from .allocate import allocate
 from .devices.base import Device
 from .memory import Layout
 from .plan import Buffer, Place, Plan
@@ -28,6 +29,9 @@ class Allocation:
     fresh: bool = True  # nothing but its initial contents was ever in it
 
 
+Sides = tuple[Allocation, Allocation, bool, bool]
+
+
 @dataclass
 class Draft:
     """Memory for a plan that is not running yet. `commit` makes it the current one, `discard` gives it back."""
@@ -37,6 +41,7 @@ class Draft:
     arena: Allocation | None
     views: dict[int, list[Buffer]] = field(default_factory=dict)  # by the root buffer whose memory they see
     created: list[Allocation] = field(default_factory=list)
+    sent: list[tuple[State, np.ndarray]] = field(default_factory=list)  # assigned contents that are in new memory now
 
 
 class Storage:
@@ -47,6 +52,7 @@ class Storage:
         self._poison = poison
         self._persistent: dict[object, Allocation] = {}
         self._arena: Allocation | None = None
+        self._left: set[object] = set()  # owners that were taken out: the next plan makes their memory anew
         self.addresses: list[int] = []
         self._views: dict[int, list[Buffer]] = {}
 
@@ -64,7 +70,7 @@ class Storage:
         """Addresses for every buffer of the plan, allocating what is missing. On an error nothing stays allocated."""
         draft = Draft([0] * len(plan.buffers), {}, None)
         try:
-            draft.arena = self._arena_for(layout.arena_nbytes, draft)
+            draft.arena = self._arena_for(layout.arena_nbytes, plan, draft)
             base = draft.arena.address if draft.arena else 0
             for buffer in plan.roots():
                 if buffer.place in IN_ARENA:
@@ -90,14 +96,24 @@ class Storage:
         if self._arena is not None and self._arena is not draft.arena:
             self._device.free(self._arena.address)
         self._persistent = draft.persistent
+        self._left.clear()
         self._arena = draft.arena
         self.addresses = draft.addresses
         self._views = draft.views
+        for state, contents in draft.sent:
+            state.sent(contents)
+        for owner, allocation in draft.persistent.items():
+            if isinstance(owner, State):
+                owner.settle(allocation.shape)
 
     def discard(self, draft: Draft) -> None:
         """Give back what only the draft uses."""
         for allocation in draft.created:
             self._device.free(allocation.address)
+
+    def leave(self, owners: Iterable[object]) -> None:
+        """These may come back with other contents; until the next plan runs, the present one keeps their memory."""
+        self._left.update(owners)
 
     def poison_arena(self) -> None:
         """Fill what lives within a frame with 0xFF: data that no kernel wrote shows as NaN."""
@@ -109,6 +125,18 @@ class Storage:
         self.addresses[index] = address
         for view in self._views.get(index, ()):
             self.addresses[view.index] = address + view.offset
+
+    def sides(self, current: Buffer, previous: Buffer) -> Sides:
+        """The memory of a delay's two buffers, to go back to."""
+        here, there = self._persistent[current.owner], self._persistent[previous.owner]
+        return here, there, here.fresh, there.fresh
+
+    def restore(self, current: Buffer, previous: Buffer, sides: Sides) -> None:
+        """Go back, whatever a swap did or did not do."""
+        here, there, here.fresh, there.fresh = sides
+        self._persistent[current.owner], self._persistent[previous.owner] = here, there
+        self.move(current.index, here.address)
+        self.move(previous.index, there.address)
 
     def swap(self, current: Buffer, previous: Buffer) -> bool:
         """Exchange the memory of a delay's two buffers; False before the first frame: nothing to pass on."""
@@ -132,30 +160,33 @@ class Storage:
         self._persistent = {}
         self._arena = None
 
-    def _arena_for(self, nbytes: int, draft: Draft) -> Allocation | None:
+    def _arena_for(self, nbytes: int, plan: Plan, draft: Draft) -> Allocation | None:
         if nbytes == 0:
             return None
         if self._arena is not None and nbytes <= self._arena.nbytes <= 2 * nbytes:
             return self._arena
-        return self._allocate(nbytes, (nbytes,), draft)
+        largest = max((each for each in plan.roots() if each.place in IN_ARENA), key=lambda each: each.nbytes)
+        subject = f"what lives within a frame (the largest part is {largest.name}: {largest.nbytes:,} bytes)"
+        return self._allocate(nbytes, (nbytes,), draft, subject, largest)
 
     def _persistent_for(self, buffer: Buffer, plan: Plan, draft: Draft) -> Allocation:
         owner = buffer.owner if buffer.owner is not None else buffer.name
-        known = self._persistent.get(owner)
+        known = None if owner in self._left else self._persistent.get(owner)
         if known is None or known.shape != buffer.shape or known.nbytes < buffer.nbytes:
-            known = self._allocate(buffer.nbytes, buffer.shape, draft)
-            self._initialise(buffer, plan, known)
+            known = self._allocate(buffer.nbytes, buffer.shape, draft, buffer.name, buffer)
+            self._initialise(buffer, plan, known, draft)
         draft.persistent[owner] = known
         return known
 
-    def _allocate(self, nbytes: int, shape: tuple[int, ...], draft: Draft) -> Allocation:
-        allocation = Allocation(self._device.allocate(max(nbytes, 1)), nbytes, shape)
+    def _allocate(self, nbytes: int, shape: tuple[int, ...], draft: Draft, subject: str, blamed: Buffer) -> Allocation:
+        address = allocate(self._device, nbytes, subject, getattr(blamed.owner, "block", None))
+        allocation = Allocation(address, nbytes, shape)
         draft.created.append(allocation)
         if self._poison:
             self._device.fill(allocation.address, max(nbytes, 1), 0xFF)
         return allocation
 
-    def _initialise(self, buffer: Buffer, plan: Plan, allocation: Allocation) -> None:
+    def _initialise(self, buffer: Buffer, plan: Plan, allocation: Allocation, draft: Draft) -> None:
         try:
             contents = first_contents(buffer, plan)
         except CudaGraphError:
@@ -166,6 +197,8 @@ class Storage:
             raise error from problem
         if contents is not None and contents.nbytes:
             self._device.upload(allocation.address, contents)
+        if isinstance(buffer.owner, State) and contents is buffer.owner.pending and contents is not None:
+            draft.sent.append((buffer.owner, contents))
 
 
 def first_contents(buffer: Buffer, plan: Plan) -> np.ndarray | None:
@@ -174,8 +207,7 @@ def first_contents(buffer: Buffer, plan: Plan) -> np.ndarray | None:
     if isinstance(owner, Weight):
         return owner.value
     if isinstance(owner, State):
-        pending = owner.take_pending()
-        return pending if pending is not None else initial(owner.init, buffer.shape, buffer.dtype, owner.path)
+        return owner.contents_for(buffer.shape)
     if isinstance(owner, DelayPort):
         return initial(owner.init, buffer.shape, buffer.dtype, owner.path)
     if buffer.place is Place.PARAMETERS:

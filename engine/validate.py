@@ -14,7 +14,7 @@ from cudagraph.port import AppendPort
 from cudagraph.work import Operand
 
 from .build import Running
-from .plan import Buffer
+from .plan import Buffer, Node, Place
 
 _TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
@@ -36,18 +36,67 @@ def check_references(running: Running) -> list[str]:
 
 
 def check_nan(running: Running) -> str | None:
-    """Find the first node (in order of execution) that turned numbers into NaN; marks its block and says where."""
-    bad: set[int] = set()
+    """Find where NaN came from in the last frame; marks that block and says where. A frame without any unmarks it.
+
+    It is the first node (in order of execution) that turned numbers into NaN. Where none did, it is what the frame
+    began with: a bound array, a weight, or a state that has held NaN since an earlier frame.
+    """
+    if running.nan is not None:
+        block, message = running.nan
+        if block.debug.message == message:
+            block.debug.set_state(BlockState.OK)
+    given = _given_nan(running)
+    found = _first_nan(running, {buffer.index for buffer in given}) or _blamed(given)
+    buffers = running.plan.buffers
+    states = [buffer for buffer in running.plan.roots() if buffer.place is Place.STATE]
+    running.nan_states = frozenset(buffer.index for buffer in states if _has_nan(running, buffer))
+    running.nan = None
+    if found is None:
+        return None
+    node, made, message = found
+    block = running.block_of(node.index) if node is not None else getattr(buffers[made[0]].owner, "block", None)
+    if block is not None:
+        block.debug.set_state(BlockState.ERROR, message)
+        running.nan = block, message
+    return message
+
+
+_Found = tuple[Node | None, list[int], str]
+
+
+def _given_nan(running: Running) -> list[Buffer]:
+    """What held NaN before the frame began: what no node writes, and states that held it when the last one ended."""
+    plan = running.plan
+    written = {plan.buffers[index].base for node in plan.nodes for index in node.writes}
+    return [
+        buffer
+        for buffer in plan.roots()
+        if (buffer.index in running.nan_states or buffer.index not in written) and _has_nan(running, buffer)
+    ]
+
+
+def _first_nan(running: Running, bad: set[int]) -> _Found | None:
+    """The first node that wrote NaN and was given none. `bad` are the roots of buffers that hold NaN."""
+    buffers = running.plan.buffers
     for node in running.plan.nodes:
-        made = [index for index in node.writes if _has_nan(running, running.plan.buffers[index])]
-        if made and not bad.intersection(node.reads):
-            block = running.block_of(node.index)
-            names = ", ".join(running.plan.buffers[index].name for index in made)
-            message = f"{node.name} made the first NaN, in {names}"
-            if block is not None:
-                block.debug.set_state(BlockState.ERROR, message)
-            return message
-        bad.update(made)
+        made = [index for index in node.writes if _has_nan(running, buffers[index])]
+        touched = (*node.reads, *node.writes)  # what it writes, it may have read: a state, or in place
+        if made and bad.isdisjoint(buffers[index].base for index in touched):
+            names = ", ".join(buffers[index].name for index in made)
+            return node, made, f"{node.name} made the first NaN, in {names}"
+        bad.update(buffers[index].base for index in made)
+    return None
+
+
+def _blamed(given: list[Buffer]) -> _Found | None:
+    for buffer in given:
+        if buffer.place is Place.INPUT:
+            return None, [buffer.index], f"the array bound to {buffer.name} holds NaN"
+        if buffer.place is Place.WEIGHT:
+            return None, [buffer.index], f"{buffer.name} was given NaN"
+        if buffer.place is Place.STATE:
+            cure = f"assign {buffer.name}.value anew"
+            return None, [buffer.index], f"{buffer.name} has held NaN since an earlier frame; {cure}"
     return None
 
 

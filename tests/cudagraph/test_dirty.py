@@ -37,8 +37,7 @@ def test_parameters_are_hot(block, tracker):
     block.q.value, block.p.value, block.q.value = 2, 2, 3
     assert tracker.dirty
     assert not tracker.cold
-    assert list(tracker.take_parameters()) == [block.q, block.p]  # each once, in order of the first change
-    assert not tracker.dirty
+    assert list(tracker.parameters) == [block.q, block.p]  # each once, in order of the first change
 
 
 @pytest.mark.parametrize(
@@ -58,6 +57,19 @@ def test_everything_else_is_cold(block, tracker, change, where):
     assert {name for name in tracker.__slots__ if name != "cold" and getattr(tracker, name)} == {where}
     tracker.clear()
     assert not tracker.dirty
+
+
+def test_what_could_not_be_applied_is_put_back(block, tracker):
+    block.p.value, block.w.value, block.o.value = 2, [2], 2
+    taken = DirtyTracker()
+    tracker.move_to(taken)
+    assert not tracker.dirty
+    assert (list(taken.parameters), list(taken.contents), list(taken.options)) == ([block.p], [block.w], [block.o])
+    block.q.value, block.s.value = 3, [3]  # by another thread, meanwhile
+    tracker.put_back(taken)
+    assert tracker.cold
+    assert list(tracker.parameters) == [block.p, block.q]
+    assert (list(tracker.contents), list(tracker.options)) == ([block.w, block.s], [block.o])
 
 
 def test_the_source_to_fall_back_to_is_the_one_that_ran(block, tracker):

@@ -156,8 +156,12 @@ def test_a_state_is_read_from_the_engine_that_runs_it():
     s.value = [1, 2]
     np.testing.assert_array_equal(s.value, [1, 2])
     assert s.live.reads == 1  # its shape is known: no need to ask the device
-    np.testing.assert_array_equal(s.take_pending(), [1, 2])
-    assert s.take_pending() is None
+    pending = s.pending
+    np.testing.assert_array_equal(pending, [1, 2])
+    s.sent(np.array(pending))  # other contents
+    assert s.pending is pending
+    s.sent(pending)
+    assert s.pending is None
     np.testing.assert_array_equal(s.value, [5, 6])
 
 

@@ -19,10 +19,13 @@ from .work import accept
 class CapturedWork(ABC):
     """A child graph, captured anew when an address or an option changed. Subclasses say what is recorded."""
 
-    def __init__(self, runtime: Runtime, name: str, buffers: tuple[int, ...], storage: Storage) -> None:
+    def __init__(
+        self, runtime: Runtime, node: LibraryNode | CaptureNode, buffers: tuple[int, ...], storage: Storage
+    ) -> None:
         self._runtime = runtime
         self._driver = runtime.driver
-        self._name = name
+        self._name = node.name
+        self._index = node.index
         self._storage = storage
         self._child: Any = None
         self._stale = True
@@ -37,11 +40,20 @@ class CapturedWork(ABC):
         self._stale = True
 
     def refresh(self) -> None:
-        """Capture anew if anything changed. On an error the last capture stays."""
+        """Capture anew if anything changed. On an error, which names the node, the last capture stays."""
         if self._stale:
-            child = capture(self._driver, self._runtime.side, self.record, self._name)
+            try:
+                self.prepare()
+                child = capture(self._driver, self._runtime.side, self.record, self._name)
+            except DeviceError as error:
+                error.node = self._index if error.node is None else error.node
+                raise
             self._replace(child)
             self._stale = False
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Do what has to be done before the capture, outside of it."""
 
     def _replace(self, child: Any) -> None:
         old, self._child = self._child, child
@@ -74,7 +86,7 @@ class LibraryWork(CapturedWork):
     """A library call. `operation` keeps descriptors and algorithms from capture to capture."""
 
     def __init__(self, runtime: Runtime, node: LibraryNode, storage: Storage, operation: CudaOperation) -> None:
-        super().__init__(runtime, node.name, tuple(node.operands.values()), storage)
+        super().__init__(runtime, node, tuple(node.operands.values()), storage)
         self.operation = operation
         self._operands = dict(node.operands)
         self._options: Mapping[str, Any] = dict(node.options)
@@ -84,11 +96,9 @@ class LibraryWork(CapturedWork):
         buffers, addresses = self._storage.buffers, self._storage.addresses
         return {name: Operand(addresses[i], buffers[i].shape, buffers[i].dtype) for name, i in self._operands.items()}
 
-    def refresh(self) -> None:
-        """Prepare outside the capture, then capture."""
-        if self._stale:
-            self.operation.prepare(self.operands(), self._options)
-        super().refresh()
+    def prepare(self) -> None:
+        """Choose the algorithm."""
+        self.operation.prepare(self.operands(), self._options)
 
     def record(self, stream: CapturedStream) -> None:
         """Queue the library call."""
@@ -110,7 +120,10 @@ class CaptureWork(CapturedWork):
 
     def __init__(self, runtime: Runtime, node: CaptureNode, storage: Storage) -> None:
         self._node = node
-        super().__init__(runtime, node.name, (*node.inputs, *node.outputs), storage)
+        super().__init__(runtime, node, (*node.inputs, *node.outputs), storage)
+
+    def prepare(self) -> None:
+        """Nothing: all of it is captured."""
 
     def record(self, stream: CapturedStream) -> None:
         """Call the function with arrays over the buffers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from types import TracebackType
@@ -10,7 +11,8 @@ from weakref import WeakValueDictionary
 
 from cudagraph.errors import DeviceError
 
-from .driver import HOST, Driver, load
+from ...forks import hold_in_forks
+from .driver import HOST, Driver, is_loaded, load
 
 if TYPE_CHECKING:
     from .modules import CudaKernel
@@ -32,6 +34,7 @@ class PrimaryContext:
         )  # programs are loaded once per process
         self.retired: deque[Any] = deque()  # modules whose kernels are gone
         self.users = 1
+        self.forked = False  # this is the child of the process that CUDA was started in
         # With a single GPU nobody minds if its context stays current, which saves two calls in every frame.
         self._stays = driver.cuDeviceGetCount() == 1
         self._thread = threading.local()
@@ -42,6 +45,8 @@ class PrimaryContext:
         return getattr(self._thread, "bound", False)
 
     def __enter__(self) -> PrimaryContext:
+        if self.forked:
+            raise _forked_error()
         # Unchecked: on a dead context the call that follows says what happened, and closing has to go on.
         if self._stays:
             self.driver.raw.cuCtxSetCurrent(self.handle)
@@ -55,6 +60,11 @@ class PrimaryContext:
     ) -> None:
         if not self._stays:
             self.driver.raw.cuCtxPopCurrent()
+
+    def mark_forked(self) -> None:
+        """No thread of this process may use it any more."""
+        self.forked = True
+        self._thread = threading.local()
 
     def close(self) -> None:
         """Unload what is still loaded and let the context go."""
@@ -72,11 +82,32 @@ class PrimaryContext:
 
 # One per GPU and process on purpose: modules, and so compiled programs, belong to the context.
 _contexts: dict[int, PrimaryContext] = {}
-_lock = threading.Lock()
+_lock = hold_in_forks(threading.Lock())
+_forked = threading.Event()  # set in the child of a process that had started CUDA
+
+
+def _forked_error() -> DeviceError:
+    return DeviceError(
+        "this process was forked from one that had started CUDA, which does not work in a child. Start it anew "
+        "(multiprocessing.get_context('spawn')), or fork before the first engine is made; the parent is not affected"
+    )
+
+
+def _after_fork_in_child() -> None:
+    if is_loaded():
+        _forked.set()
+    for context in _contexts.values():
+        context.mark_forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def acquire(ordinal: int) -> PrimaryContext:
     """The context of GPU `ordinal`, to be given back with `release`. `DeviceError` says which ordinals exist."""
+    if _forked.is_set():
+        raise _forked_error()
     driver = load()
     count = driver.cuDeviceGetCount()
     if count == 0:

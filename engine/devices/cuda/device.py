@@ -92,6 +92,8 @@ class CudaDevice:
 
     def free(self, address: int) -> None:
         """Give back what `allocate` returned, once the frames in flight are done with it."""
+        if self._context.forked:  # it is the parent's
+            return
         with self._context:
             self._memory.free(address)
 
@@ -163,6 +165,8 @@ class CudaDevice:
         if self._closed:
             return
         self._closed = True
+        if self._context.forked:  # everything is the parent's
+            return
         for executable in list(self._executables):
             executable.close()
         self._condition_kernel = None

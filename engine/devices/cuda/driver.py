@@ -96,6 +96,11 @@ def load() -> Driver:
     return driver
 
 
+def is_loaded() -> bool:
+    """Whether this process, or the one that it was forked from, has started the driver."""
+    return load.cache_info().currsize > 0
+
+
 def import_bindings(name: str) -> Any:
     """The module `cuda.bindings.<name>`, or `DeviceError` saying what to install."""
     try:

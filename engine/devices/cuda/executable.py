@@ -304,7 +304,7 @@ class CudaExecutable:
 
     def close(self) -> None:
         """Wait for the frames in flight and give everything back. Safe to call twice."""
-        if self._bound.closed:
+        if self._bound.closed or self._context.forked:
             return
         with self._context:
             self._raw.cuStreamSynchronize(self._runtime.stream)

@@ -22,7 +22,6 @@ class Slot:
         self.index = index
         self.start: Any = None
         self.end: Any = None
-        self.busy = False
         self.frame = 0
         self.timing = Timing.OFF
         self.bound: BoundPlan | None = None
@@ -51,15 +50,15 @@ class Frames:
     def acquire(self) -> Slot:
         """The slot for the next frame; waits for the oldest frame when all are in flight."""
         slot = self._slots[self._next]
-        if slot.busy:
+        while slot in self.in_flight:
             self._retire_oldest()
         return slot
 
     def started(self, slot: Slot, frame: int, timing: Timing, bound: BoundPlan, instance: GraphInstance) -> None:
-        """The frame in this slot is on its way."""
-        slot.frame, slot.timing, slot.bound, slot.instance, slot.busy = frame, timing, bound, instance, True
-        self._next = (self._next + 1) % FRAMES
+        """The frame in this slot is on its way. An interrupt after any of these lines leaves nothing that is wrong."""
+        slot.frame, slot.timing, slot.bound, slot.instance = frame, timing, bound, instance
         self.in_flight.append(slot)
+        self._next = (slot.index + 1) % FRAMES
 
     def collect(self) -> None:
         """Make the records of frames that are done, while what they were measured with exists."""
@@ -84,7 +83,7 @@ class Frames:
     def abandon(self) -> None:
         """Forget the frames in flight: the context died with them."""
         for slot in self._slots:
-            slot.busy, slot.bound, slot.instance = False, None, None
+            slot.bound, slot.instance = None, None
         self.in_flight.clear()
 
     def _retire_oldest(self) -> None:
@@ -94,9 +93,10 @@ class Frames:
         slot = self.in_flight[0]
         if status:
             raise self._fault(slot, status)
-        self._records.append(self._record(slot))
+        record = self._record(slot)
         self.in_flight.popleft()
-        slot.busy, slot.bound, slot.instance = False, None, None
+        self._records.append(record)
+        slot.bound, slot.instance = None, None
 
     def _record(self, slot: Slot) -> FrameRecord:
         assert slot.bound is not None and slot.instance is not None
