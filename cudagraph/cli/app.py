@@ -29,7 +29,7 @@ app.add_typer(cache_app, name="cache")
 class _Bench(typer.core.TyperGroup):
     """`bench geo-sparse` is a command of its own; anything else is a list of suites."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args if args[:1] == ["geo-sparse"] else ["suites", *args])
 
 

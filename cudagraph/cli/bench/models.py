@@ -48,7 +48,8 @@ def _oracle(quick: bool) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch_module().manual_seed(0)
-    config = GPT2Config(**(_SMALL if quick else {}), attn_implementation="sdpa")
+    options: dict[str, Any] = (_SMALL if quick else {}) | {"attn_implementation": "sdpa"}
+    config = GPT2Config(**options)
     return GPT2LMHeadModel(config).eval().requires_grad_(False)
 
 
