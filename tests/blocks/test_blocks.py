@@ -18,7 +18,7 @@ from cudagraph.source import KERNELS
 from cudagraph.work import Kernel
 
 CASES = load_cases(Path(__file__).with_name("cases"))
-DTYPES = 2 if EMULATED else None  # the emulated driver runs the host's kernels: it shows the launches, not the types
+DTYPES = 1 if EMULATED else None  # the emulated driver runs the host's kernels: it shows the launches, not the types
 EACH_DTYPE = [pytest.param(case, dtype, id=f"{case}-{dtype}") for case in CASES for dtype in case.dtypes[:DTYPES]]
 EACH_MISUSE = [
     pytest.param(misuse, id=f"{case}-{number}") for case in CASES for number, misuse in enumerate(case.misuses)
@@ -112,7 +112,7 @@ def test_it_describes_itself(case):
 def test_it_equals_the_reference_at_odd_sizes(case, dtype, engine, record_error):
     random = np.random.default_rng(0)
     tolerance = case.tolerances.get(dtype, 0)
-    for size in case.sizes:
+    for size in case.sizes[-1:] if EMULATED else case.sizes:
         block = engine.add(case.make(dtype))
         arrays = case.inputs(random, size, parse_dtype(dtype))
         run(engine, block, arrays)
@@ -128,7 +128,7 @@ def test_no_access_is_out_of_bounds(case):
     environment = replace(cg.Environment.from_environ(), sanitize=True)
     dtype = case.dtypes[0]
     with cg.CudaEngine("host", environment=environment) as engine:
-        for size in (1, 3, 63, 130):
+        for size in (3, 130):
             block = engine.add(case.make(dtype))
             run(engine, block, case.inputs(np.random.default_rng(3), size, parse_dtype(dtype)))
             engine.remove(block)
