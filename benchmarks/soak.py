@@ -13,6 +13,7 @@ import os
 import platform
 import random
 import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -147,6 +148,7 @@ def sample(pipeline: Pipeline, frame: int) -> dict[str, int]:
         "allocations": getattr(device, "allocations", 0),
         "open_files": open_files(),
         "objects": len(gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),
     }
 
 
