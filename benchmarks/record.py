@@ -42,8 +42,7 @@ def gathered(folder: Path) -> dict[str, Any]:
     suites = [json.loads(line) for path in _suite_files(folder) for line in path.read_text().splitlines() if line]
     if not suites:
         raise SystemExit(f"{folder} holds no suites: no suites.jsonl, and no files of `cudagraph bench --out`")
-    order = list(SUITES)
-    suites.sort(key=lambda suite: order.index(suite["suite"]))
+    suites = sorted(_merged(suites), key=lambda suite: list(SUITES).index(suite["suite"]))
     engine = folder / "gpu_engine.json"
     environment = suites[0]["environment"]
     for suite in suites:
@@ -54,6 +53,17 @@ def gathered(folder: Path) -> dict[str, Any]:
         "suites": suites,
         "gpu_engine": json.loads(engine.read_text()) if engine.exists() else {},
     }
+
+
+def _merged(suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each suite once. Where it ran again, with more peers, a case that was measured again has its newer result."""
+    found: dict[str, dict[str, Any]] = {}
+    for suite in suites:
+        first = found.setdefault(suite["suite"], suite)
+        if first is not suite:
+            newer = {result["case"]: result for result in suite["results"] if result["peers"]}
+            first["results"] = [newer.pop(result["case"], result) for result in first["results"]] + [*newer.values()]
+    return list(found.values())
 
 
 def _suite_files(folder: Path) -> list[Path]:

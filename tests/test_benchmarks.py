@@ -117,6 +117,16 @@ def test_a_folder_becomes_evidence_and_a_page(tmp_path: Path, record: ModuleType
     assert "## GPU 1 (sm_90)" in page and "(images/bench-gpu-1-kernels.svg)" in page
 
 
+def test_a_suite_that_ran_twice_has_the_newer_result_of_each_case(tmp_path: Path, record: ModuleType) -> None:
+    first, again = _suite(), _suite(case="another")
+    faster = {**first["results"][0], "ours": {"median": 1e-3}}  # type: ignore[index]
+    again["results"] = [faster, *again["results"]]  # type: ignore[misc]
+    (tmp_path / "suites.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(again)}\n")
+    text = record.record(tmp_path, tmp_path / "evidence").read_text()
+    assert text.count("## kernels") == 1 and text.count("| a &#124; case |") == 1 and text.count("| another |") == 1
+    assert "| a &#124; case | 1 ms" in text
+
+
 @pytest.mark.parametrize(("field", "label"), [("wrong", "wrong"), ("failed", "failed")])
 def test_no_ratio_is_written_of_what_is_wrong(tmp_path: Path, record: ModuleType, field: str, label: str) -> None:
     broken = _suite(**{field: "the error is 1", "ours": None, "peers": {}, "share": None, "rate": None})
@@ -152,7 +162,7 @@ def test_the_gpu_run_goes_on_after_a_step_that_fails(repository: Path, tmp_path:
     command = [str(repository / "benchmarks" / "gpu_run.sh"), str(tmp_path / "out"), "--device", "host", "--quick"]
     subprocess.run(["bash", *command], env={**os.environ, "PYTHON": str(python)}, check=True, capture_output=True)
     steps = [line.split("\t") for line in (tmp_path / "out" / "steps.tsv").read_text().splitlines()]
-    assert [step[0] for step in steps[:3]] == ["doctor", "gpu tests", "bench engine"] and len(steps) == 10
+    assert [step[0] for step in steps[:3]] == ["doctor", "gpu tests", "bench engine"] and len(steps) == 11
     assert all(step[1] == "3" and step[4] == "no such module" for step in steps)
 
 

@@ -1,189 +1,146 @@
-"""GPT-2 in the 124M shape with random weights: a prompt, and one token after the other, next to transformers' model."""
+"""Language models with random weights: a prompt, and one token after the other, next to transformers' models."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from functools import partial
 
 import cudagraph as cg
-from cudagraph.blocks.models import CausalLM, from_pretrained
 
+from .causal import MODELS, SMALL, Model, ReadByToken, fixed_cache, gap, with_blocks, with_torch
 from .harness import Absent, Case, Maker, Options
-from .peers import Call, inference, on_gpu, torch_compiled, torch_graph, torch_module, torch_place, tried, waiting
+from .peers import (
+    Call,
+    Calls,
+    inference,
+    on_gpu,
+    torch_compiled,
+    torch_graph,
+    torch_module,
+    torch_place,
+    tried,
+    waiting,
+)
+from .roofline import bandwidth, peak
 from .single import error_of, ran
 
-_SMALL = {"n_layer": 1, "n_embd": 32, "n_head": 2, "vocab_size": 70, "bos_token_id": 0, "eos_token_id": 0}
-_BOUND = 1e-4  # of the logits after twelve layers
-_SHORT, _LONG = 32, 512  # tokens of a prompt
-_ROOM = 1024  # tokens that the caches hold
+_BOUNDS = {"float32": 1e-4, "bfloat16": 3e-2}  # of the logits after a dozen layers, relative to the largest
+_PROMPT = 32  # tokens before the first that is made
+_SHOWN = 97  # every so many rows of logits are compared: there are gigabytes of them
 
 
 def cases(options: Options) -> dict[str, Maker]:
-    """Reading a prompt, and making tokens one by one."""
+    """Reading prompts, and making tokens: one after the other as a program reads them, and on a GPU without reading."""
     if torch_module() is None:
         raise Absent("torch is not installed; it makes the weights")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         from transformers.utils.logging import disable_progress_bar
     except ImportError:
-        raise Absent("transformers is not installed; it has the model to compare with") from None
+        raise Absent("transformers is not installed; it has the models to compare with") from None
     disable_progress_bar()
-    name = "GPT-2, 1 layer" if options.quick else "GPT-2 124M"
-    return {
-        f"{name}, a prompt of {_LONG} tokens": partial(_prompt, options),
-        f"{name}, token by token": partial(_tokens, options),
-    }
-
-
-@cache
-def _oracle(quick: bool) -> Any:
-    """transformers' model, on the CPU until a case moves it."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    torch_module().manual_seed(0)
-    options: dict[str, Any] = (_SMALL if quick else {}) | {"attn_implementation": "sdpa"}
-    config = GPT2Config(**options)
-    return GPT2LMHeadModel(config).eval().requires_grad_(False)
-
-
-def _converted(quick: bool) -> CausalLM:
-    """The same model as blocks, through its checkpoint."""
-    with tempfile.TemporaryDirectory() as folder:
-        _oracle(quick).to("cpu").save_pretrained(folder)
-        model = from_pretrained(Path(folder))
-    if not isinstance(model, CausalLM):
-        raise TypeError(f"the checkpoint became a {type(model).__name__}")
-    return model
+    gpu = on_gpu(options.device)
+    found: dict[str, Maker] = {}
+    for model in SMALL if options.quick else MODELS["cuda" if gpu else "host"]:
+        size = f"{model.batch} x {model.prompt}" if model.batch > 1 else str(model.prompt)
+        if gpu or options.quick:
+            found[f"{model.name}, one token"] = partial(_one_token, options, model)
+        if not gpu or options.quick:
+            found[f"{model.name}, token by token"] = partial(_tokens, options, model)
+        found[f"{model.name}, a prompt of {size} tokens"] = partial(_prompt, options, model)
+    return found
 
 
 @contextmanager
-def _prompt(options: Options) -> Iterator[Case]:
-    torch, model = torch_module(), _converted(options.quick)
-    oracle = _oracle(options.quick).to(torch_place(options.device))
-    ids = np.random.default_rng(0).integers(0, oracle.config.vocab_size, (1, _LONG))
-    tokens = torch.tensor(ids, device=torch_place(options.device))
-    peers: dict[str, Call] = {"torch eager": inference(torch, lambda: oracle(tokens, use_cache=True).logits)}
-    skipped: dict[str, str] = {}
-    if options.compiled:
-        tried(
-            peers,
-            skipped,
-            "torch compiled",
-            lambda: torch_compiled(torch, lambda: oracle(tokens, use_cache=False).logits),
-        )
+def _prompt(options: Options, model: Model) -> Iterator[Case]:
+    torch, place = torch_module(), torch_place(options.device)
+    oracle, blocks = model.oracle(place), model.blocks()
+    ids = model.ids(model.batch, model.prompt)
+    tokens = torch.tensor(ids, device=place)
+    peers, skipped = _forms(options, lambda: oracle(tokens, use_cache=False).logits)
     with cg.CudaEngine(options.device) as engine:
-        engine.add(model)
-        engine.bind(model.ids, ids)
+        engine.add(blocks)
+        engine.bind(blocks.ids, ids)
         ran(engine)
         yield Case(
             ours=engine.update,
             wait=waiting(engine),
-            check=lambda: error_of(engine.read(model.logits), _logits(torch, oracle, tokens)),
-            bound=_BOUND,
+            check=lambda: error_of(engine.read(blocks.logits)[:, ::_SHOWN], model.logits(ids, place)[:, ::_SHOWN]),
+            bound=_BOUNDS[model.dtype],
             peers=peers,
             skipped=skipped,
-            amount=_LONG,
+            flops=model.operations(),
+            peak=peak(options, model.dtype),
+            amount=ids.size,
             unit="tokens",
         )
-
-
-def _logits(torch: Any, oracle: Any, tokens: Any) -> np.ndarray:
-    with torch.inference_mode():
-        return oracle(tokens).logits.float().cpu().numpy()
 
 
 @contextmanager
-def _tokens(options: Options) -> Iterator[Case]:
-    torch, model = torch_module(), _converted(options.quick)
-    place = torch_place(options.device)
-    oracle = _oracle(options.quick).to(place)
-    ids = np.random.default_rng(0).integers(0, oracle.config.vocab_size, (1, _SHORT))
-    peers: dict[str, Call] = {}
-    skipped: dict[str, str] = {}
+def _tokens(options: Options, model: Model) -> Iterator[Case]:
+    """Greedy tokens, each of which is read: what a program that prints them does."""
+    torch, place = torch_module(), torch_place(options.device)
+    oracle, blocks, ids = model.oracle(place), model.blocks(), model.ids(1, _PROMPT)
     with cg.CudaEngine(options.device) as engine, torch.inference_mode():
-        ours = _Endless(lambda: _with_blocks(model, engine, ids))
-        peers["torch eager"] = _Endless(lambda: _with_torch(torch, oracle, ids, place))
-        if on_gpu(options.device):
-            tried(peers, skipped, "torch graph", lambda: torch_graph(torch, _fixed_cache(torch, oracle, ids, place)))
+        ours = ReadByToken(lambda: with_blocks(blocks, engine, ids))
+        peers: dict[str, Call] = {"torch eager": ReadByToken(lambda: with_torch(oracle, ids, place))}
+        skipped: dict[str, str] = {}
         if options.compiled:
-            tried(
-                peers, skipped, "torch compiled", lambda: torch_compiled(torch, _fixed_cache(torch, oracle, ids, place))
-            )
-        yield Case(
-            ours=ours,
-            wait=waiting(engine),
-            check=lambda: _same_text(torch, ours, model, engine, oracle, ids, place),
-            bound=0.0,
-            peers=peers,
-            skipped=skipped,
-            amount=1,
-            unit="tokens",
-        )
+            tried(peers, skipped, "torch compiled", lambda: torch_compiled(torch, fixed_cache(oracle, ids, place)))
+
+        def check() -> float:
+            ours.close()  # the model makes one text at a time
+            return gap(model, ids, place)(blocks.generate(engine, ids, 16, stop=())[0, _PROMPT:])
+
+        yield _token(options, model, engine, ours, check, (peers, skipped))
         ours.close()
         if engine.errors:
             raise engine.errors[0]
 
 
-class _Endless:
-    """The next token at each call; a text that is full is begun again."""
-
-    def __init__(self, begin: Callable[[], Generator[int, None, None]]) -> None:
-        self._begin = begin
-        self._text: Generator[int, None, None] | None = None
-
-    def __call__(self) -> int:
-        while True:
-            if self._text is None:
-                self._text = self._begin()
-            for token in self._text:
-                return token
-            self._text = None
-
-    def close(self) -> None:
-        """Leave the text that is being made."""
-        if self._text is not None:
-            self._text.close()
-        self._text = None
+@contextmanager
+def _one_token(options: Options, model: Model) -> Iterator[Case]:
+    """One token at a fixed place with caches of fixed size, not read: what graphs and compilers ask for."""
+    torch, place = torch_module(), torch_place(options.device)
+    blocks, ids = model.blocks(), model.ids(1, _PROMPT)
+    with cg.CudaEngine(options.device) as engine, torch.inference_mode():
+        text = with_blocks(blocks, engine, ids)
+        next(text)  # from now on, a frame is one token
+        forms = _forms(options, fixed_cache(model.oracle(place), ids, place))
+        right = gap(model, ids, place)
+        yield _token(options, model, engine, engine.update, lambda: right(engine.read(blocks.loop.token)), forms)
+        text.close()
+        if engine.errors:
+            raise engine.errors[0]
 
 
-def _with_blocks(model: CausalLM, engine: cg.CudaEngine, ids: np.ndarray) -> Generator[int, None, None]:
-    """Greedy tokens of ours."""
-    yield from model.stream(engine, ids, _ROOM - ids.shape[1], stop=())
+def _token(
+    options: Options, model: Model, engine: cg.CudaEngine, ours: Call, check: Callable[[], float], forms: Calls
+) -> Case:
+    return Case(
+        ours,
+        check,
+        forms[0],
+        bound=_BOUNDS[model.dtype],
+        wait=waiting(engine),
+        skipped=forms[1],
+        moved=model.read_bytes(),
+        bandwidth=bandwidth(options),
+        amount=1,
+        unit="tokens",
+    )
 
 
-def _with_torch(torch: Any, oracle: Any, ids: np.ndarray, place: str) -> Generator[int, None, None]:
-    """Greedy tokens with transformers' own growing cache; each is read, as ours is."""
-    out = oracle(torch.tensor(ids, device=place), use_cache=True, logits_to_keep=1)
-    for _ in range(_ROOM - ids.shape[1]):
-        token = out.logits[:, -1:].argmax(-1)
-        yield int(token)
-        out = oracle(token, past_key_values=out.past_key_values, use_cache=True)
-
-
-def _fixed_cache(torch: Any, oracle: Any, ids: np.ndarray, place: str) -> Call:
-    """One token at a fixed place with a cache of fixed size: what graphs and compilers ask for. It is not read."""
-    from transformers import StaticCache
-
-    kept = StaticCache(oracle.config, max_cache_len=_ROOM)
-    oracle(torch.tensor(ids, device=place), past_key_values=kept, use_cache=True)
-    token = torch.zeros((1, 1), dtype=torch.int64, device=place)
-    where = torch.full((1, 1), ids.shape[1], dtype=torch.int64, device=place)
-    return lambda: oracle(token, past_key_values=kept, position_ids=where, use_cache=True).logits.argmax(-1)
-
-
-def _same_text(
-    torch: Any, ours: _Endless, model: CausalLM, engine: cg.CudaEngine, oracle: Any, ids: np.ndarray, place: str
-) -> float:
-    """The share of the first tokens that differ."""
-    count = 16
-    ours.close()  # the model makes one text at a time
-    wanted = [token for token, _ in zip(_with_torch(torch, oracle, ids, place), range(count), strict=False)]
-    got = model.generate(engine, ids, count, stop=())[0, ids.shape[1] :]
-    return float(np.mean(got != np.asarray(wanted)))
+def _forms(options: Options, call: Call) -> Calls:
+    """The call of a model of torch eagerly, on a GPU as a graph, and compiled as well as torch can."""
+    torch, gpu = torch_module(), on_gpu(options.device)
+    peers = {"torch eager": inference(torch, call)}
+    skipped: dict[str, str] = {}
+    if gpu:
+        tried(peers, skipped, "torch graph", lambda: torch_graph(torch, call))
+    if options.compiled:
+        mode = "max-autotune" if gpu else "default"
+        tried(peers, skipped, "torch compiled", lambda: torch_compiled(torch, call, mode))
+    return peers, skipped

@@ -116,6 +116,13 @@ def torch_calls(make: Callable[[Any], Call], device: str, *, compiled: bool) -> 
     return calls, skipped
 
 
+def torch_tensor(torch: Any, array: np.ndarray, place: str) -> Any:
+    """The array as a tensor of the same type; bfloat16 too, which NumPy itself does not have."""
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(place)
+    return torch.from_numpy(array).to(place)
+
+
 def tried(calls: dict[str, Call], skipped: dict[str, str], name: str, make: Callable[[], Call]) -> None:
     """A peer, tried once; it is skipped with the reason when it does not run."""
     try:
@@ -137,10 +144,10 @@ def inference(torch: Any, call: Call) -> Call:
     return run
 
 
-def torch_compiled(torch: Any, call: Call) -> Call:
+def torch_compiled(torch: Any, call: Call, mode: str = "default") -> Call:
     """The call through torch.compile, for these shapes."""
     torch.compiler.reset()
-    return inference(torch, torch.compile(call, dynamic=False))
+    return inference(torch, torch.compile(call, dynamic=False, mode=mode))
 
 
 def torch_graph(torch: Any, call: Call, warm: int = 3) -> Call:
