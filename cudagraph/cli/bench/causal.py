@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -109,8 +111,6 @@ def _random(model: Model) -> Any:
 
 @cache
 def _oracle(model: Model, place: str, dtype: str) -> Any:
-    import copy
-
     return copy.deepcopy(_random(model)).to(place, getattr(torch_module(), dtype))
 
 
@@ -156,21 +156,28 @@ def with_blocks(model: CausalLM, engine: cg.CudaEngine, ids: np.ndarray) -> Gene
 
 def with_torch(oracle: Any, ids: np.ndarray, place: str) -> Generator[int, None, None]:
     """Greedy tokens with transformers' own growing cache."""
-    torch = torch_module()
-    out = oracle(torch.tensor(ids, device=place), use_cache=True, logits_to_keep=1)
+    from transformers import DynamicCache
+
+    torch, kept = torch_module(), _cache_argument(oracle, DynamicCache(config=oracle.config))
+    out = oracle(torch.tensor(ids, device=place), use_cache=True, logits_to_keep=1, **kept)
     for _ in range(ROOM - ids.shape[1]):
         token = out.logits[:, -1:].argmax(-1)
         yield int(token)
-        out = oracle(token, past_key_values=out.past_key_values, use_cache=True)
+        out = oracle(token, use_cache=True, **kept)
 
 
 def fixed_cache(oracle: Any, ids: np.ndarray, place: str) -> Call:
     """One token at a fixed place with a cache of fixed size: what graphs and compilers ask for. It is not read."""
     from transformers import StaticCache
 
-    torch = torch_module()
-    kept = StaticCache(oracle.config, max_cache_len=ROOM)
-    oracle(torch.tensor(ids, device=place), past_key_values=kept, use_cache=True)
+    torch, kept = torch_module(), _cache_argument(oracle, StaticCache(oracle.config, max_cache_len=ROOM))
+    oracle(torch.tensor(ids, device=place), use_cache=True, **kept)
     token = torch.zeros((1, 1), dtype=torch.int64, device=place)
     where = torch.full((1, 1), ids.shape[1], dtype=torch.int64, device=place)
-    return lambda: oracle(token, past_key_values=kept, position_ids=where, use_cache=True).logits.argmax(-1)
+    return lambda: oracle(token, position_ids=where, use_cache=True, **kept).logits.argmax(-1)
+
+
+def _cache_argument(oracle: Any, cache: Any) -> dict[str, Any]:
+    """The cache under the name that this version of transformers has for it."""
+    names = inspect.signature(oracle.forward).parameters
+    return {"cache" if "cache" in names else "past_key_values": cache}
