@@ -7,82 +7,20 @@
 #pragma once
 
 #include "attention.cuh"
-
-template <class X> struct Tensor { static constexpr bool type = false; };
-template <> struct Tensor<__half> { static constexpr bool type = true; };
-template <> struct Tensor<__nv_bfloat16> { static constexpr bool type = true; };
+#include "tensor.cuh"
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-
-__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, __half)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, __nv_bfloat16)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-__device__ inline unsigned pair(float low, float high, __half)
-{
-    const __half2 both = __floats2half2_rn(low, high);
-    return *reinterpret_cast<const unsigned*>(&both);
-}
-
-__device__ inline unsigned pair(float low, float high, __nv_bfloat16)
-{
-    const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
-    return *reinterpret_cast<const unsigned*>(&both);
-}
-
-__device__ inline unsigned address_of(const void* shared)
-{
-    return static_cast<unsigned>(__cvta_generic_to_shared(shared));
-}
-
-__device__ inline void load_matrices(unsigned (&out)[4], const void* row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(address_of(row)) : "memory");
-}
-
-__device__ inline void load_transposed(unsigned (&out)[4], const void* row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(address_of(row)) : "memory");
-}
-
-// 16 bytes from global to shared memory, or zeros.
-__device__ inline void copy_ahead(void* target, const void* source, bool inside)
-{
-    const int bytes = inside ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address_of(target)), "l"(source), "r"(bytes)
-                 : "memory");
-}
-
-__device__ inline void copies_are_issued() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int LEFT> __device__ inline void wait_for_copies()
-{
-    asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
-}
 
 constexpr int TENSOR_TILE = 64;
 
 template <int WIDTH, class X>
-__device__ inline void stage_ahead(const X* source, long long stride, int count, X* target)
+__device__ inline void stage_ahead(CopiesAhead& ahead, const X* source, long long stride, int count, X* target)
 {
     constexpr int chunks = WIDTH / 8;
     for (int i = threadIdx.x; i < TENSOR_TILE * chunks; i += THREADS) {
         const int row = i / chunks, column = i % chunks * 8;
         const bool inside = row < count;
-        copy_ahead(target + row * (WIDTH + 8) + column, source + (inside ? row * stride : 0) + column, inside);
+        ahead.copy(target + row * (WIDTH + 8) + column, source + (inside ? row * stride : 0) + column, inside);
     }
 }
 
@@ -106,9 +44,10 @@ __device__ void attend_tensor(const Keys<float>& keys, int begin, int queries, c
     const X kind{};
 
     // Queries: through the first key stage into fragments.
-    stage_ahead<HEAD>(q + begin * q_token, q_token, end - begin, key);
-    copies_are_issued();
-    wait_for_copies<0>();
+    CopiesAhead ahead;
+    stage_ahead<HEAD>(ahead, q + begin * q_token, q_token, end - begin, key);
+    ahead.commit();
+    ahead.wait<0>();
     __syncthreads();
     unsigned query[parts][4];
 #pragma unroll
@@ -122,16 +61,16 @@ __device__ void attend_tensor(const Keys<float>& keys, int begin, int queries, c
     const auto fetch = [&](int from, int stage) {
         if (from < last) {
             const int count = from + TENSOR_TILE <= last ? TENSOR_TILE : last - from;
-            stage_ahead<HEAD>(k + from * k_token, k_token, count, key + stage * key_tile);
-            stage_ahead<VALUE>(v + from * v_token, v_token, count, value + stage * value_tile);
+            stage_ahead<HEAD>(ahead, k + from * k_token, k_token, count, key + stage * key_tile);
+            stage_ahead<VALUE>(ahead, v + from * v_token, v_token, count, value + stage * value_tile);
         }
-        copies_are_issued();
+        ahead.commit();
     };
     fetch(first, 0);
     int stage = 0;
     for (int from = first; from < last; from += TENSOR_TILE, stage ^= 1) {
         fetch(from + TENSOR_TILE, stage ^ 1);
-        wait_for_copies<1>();
+        ahead.wait<1>();
         __syncthreads();
 
         float score[tiles][4] = {};
@@ -209,7 +148,7 @@ __device__ void attend_tensor(const Keys<float>& keys, int begin, int queries, c
         }
         __syncthreads();
     }
-    wait_for_copies<0>();
+    ahead.wait<0>();
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
         sum[r] += __shfl_xor_sync(~0u, sum[r], 1);
