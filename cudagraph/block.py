@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _identities = itertools.count(1)
 Item = TypeVar("Item", bound=Port | Parameter[Any] | Option | Tensor)
+_DESCRIBED = (Port, Parameter, Option, Tensor)
 
 
 class Block:
@@ -52,6 +53,13 @@ class Block:
         self._description: Description | None = None
         self._sources: dict[int, KernelSource] = {}
         self._tracker: DirtyTracker | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse what looks like an edit and would be none: `block.gain = 2.0` instead of `block.gain.value = 2.0`."""
+        known = self.__dict__.get(name)
+        if isinstance(known, _DESCRIBED) and known is not value and self._description is not None:
+            raise DescriptionError(f"{known.path} cannot be replaced; {_edit(known, value)}")
+        object.__setattr__(self, name, value)
 
     @property
     def description(self) -> Description:
@@ -247,6 +255,16 @@ def _attach_tensor(tensor: Tensor, tracker: DirtyTracker | None, owner: Any) -> 
         tensor.attach(tracker)
     elif isinstance(tensor, State):
         tensor.attach(tracker, owner)
+
+
+def _edit(item: Port | Parameter[Any] | Option | Tensor, value: object) -> str:
+    """What to type instead of an assignment to the attribute that holds this."""
+    if hasattr(item, "value"):
+        return f"set {item.path}.value"
+    if isinstance(item, Port) and item.direction is Direction.INPUT:
+        is_port = isinstance(value, Port)
+        return f"engine.connect({value.path}, {item.path})" if is_port else f"engine.bind({item.path}, array)"
+    return "a description never changes"
 
 
 def _spell(source: KernelSource) -> str:

@@ -266,9 +266,8 @@ class BlockBuilder:
         name = self._work_name(source.signature.entry)
         subject = f"{self._block.path}:{name} ({source.origin})"
         if (elements is None) == (grid is None):
-            raise DescriptionError(
-                f"{subject}: give either elements= (one thread each) or grid=, not {'none' if grid is None else 'both'}"
-            )
+            given = "neither was given" if grid is None else "both were given"
+            raise DescriptionError(f"{subject}: give either elements= (one thread each) or grid=; {given}")
         self._add_work(
             Kernel(
                 name=name,

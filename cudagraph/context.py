@@ -8,7 +8,7 @@ from .block import Block
 from .dirty import DirtyTracker
 from .errors import DescriptionError
 from .port import Port
-from .wiring import check_order, check_wire
+from .wiring import check_order, check_wire, not_two_ports
 
 
 class Context:
@@ -24,6 +24,10 @@ class Context:
 
     def add(self, block: Block, name: str | None = None) -> None:
         """Take a block under its own name, or `name`; a number is added to a name that is taken."""
+        if not isinstance(block, Block):
+            is_class = isinstance(block, type) and issubclass(block, Block)
+            made = f"the class {block.__name__}: make one, {block.__name__}(...)" if is_class else repr(block)
+            raise DescriptionError(f"an engine takes blocks, not {made}")
         if block.owner is not None or block.parent is not None:
             where = f"inside {block.parent.path}" if block.parent else "in an engine"
             raise DescriptionError(f"{block.path} is already {where}; build a new one")
@@ -55,7 +59,7 @@ class Context:
         """Draw a wire from an output to an input."""
         for port in (source, destination):
             if not isinstance(port, Port):
-                raise DescriptionError(f"a wire joins two ports, not {source!r} and {destination!r}")
+                raise DescriptionError(not_two_ports(source, destination))
             self.check_mine(port.block.root)
         check_wire(source, destination, self.wires)
         self.wires[destination] = source

@@ -107,7 +107,7 @@ def parse_expression(text: str) -> Expression:
 
 def _refuse(tokens: Sequence[Token], subject: str) -> None:
     """Only expressions may pass: nothing that ends the function, opens a scope or speaks to the compiler."""
-    for token in tokens:
+    for place, token in enumerate(tokens):
         literal = token.kind in (TokenKind.LITERAL, TokenKind.DIRECTIVE) or token.text in "{}#\\\"'@`$"
         if literal or token.text in _STATEMENT_WORDS or "'" in token.text:
             shown = token.text.splitlines()[0]
@@ -115,6 +115,8 @@ def _refuse(tokens: Sequence[Token], subject: str) -> None:
                 f"{subject}: {shown!r} cannot be used; write assignments of expressions (calls and ?: are fine), "
                 "or a whole kernel with b.kernel(cg.CudaSource(...))"
             )
+        if token.text == "*" and (before := tokens[place - 1]).text == "*" and before.start == token.start - 1:
+            raise DescriptionError(f"{subject}: C++ has no **; write x * x, or pow(x, 3)")
         if token.text in ("++", "--"):
             raise DescriptionError(f"{subject}: {token.text} changes a value inside an expression; write x = x + 1")
 
@@ -161,6 +163,8 @@ def _statement(tokens: list[Token], subject: str) -> Statement:
     left, right = tokens[: places[0]], tokens[places[0] + 1 :]
     if not right:
         raise DescriptionError(f"{subject}: `{shown}` has nothing to the right of {tokens[places[0]].text}")
+    if right[-1].text in _OPERATORS:
+        raise DescriptionError(f"{subject}: `{shown}` ends with {right[-1].text}; write what comes after it")
     target, declares, extra = _target(left, f"{subject}: `{shown}`")
     if tokens[places[0]].text != "=":
         extra = extra | {target}

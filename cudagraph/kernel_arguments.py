@@ -31,7 +31,8 @@ def bind_arguments(
     names = [argument.name for argument in signature.arguments]
     for name in given:
         if name not in names:
-            near = get_close_matches(name, names, 1)
+            unbound = [wanted for wanted in names if wanted not in given]
+            near = get_close_matches(name, unbound or names, 1) or unbound[:1]
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise DescriptionError(f"{subject} has no argument {name!r}; it takes {', '.join(names)}{hint}")
     given = {
@@ -40,7 +41,7 @@ def bind_arguments(
     missing = [name for name in names if name not in given]
     if missing:
         raise DescriptionError(
-            f"{subject}: nothing is bound to {', '.join(missing)}; "
+            f"{subject}: nothing is bound to {', '.join(missing)}: give it {missing[0]}=...; "
             f"it takes {', '.join(map(_spell, signature.arguments))}"
         )
     for argument in signature.arguments:
@@ -52,7 +53,7 @@ def _check(subject: str, argument: KernelArgument, bound: Any, check_operand: Ch
     if isinstance(bound, (Port, Tensor)):
         if argument.kind is ArgumentKind.VALUE:
             raise DescriptionError(
-                f"{subject} is a {argument.ctype} by value; {bound.path} is a tensor. It takes {_KINDS[argument.kind]}"
+                f"{subject} is {argument.ctype}, by value; {bound.path} is a tensor. It takes {_KINDS[argument.kind]}"
             )
         check_operand(subject, bound, argument.kind is ArgumentKind.OUTPUT)
         _check_tensor_type(subject, argument, bound)
@@ -78,7 +79,7 @@ def _check_literal(subject: str, argument: KernelArgument, bound: Any) -> None:
     if isinstance(bound, np.generic) and bound.dtype not in C_TYPES.values():
         raise DescriptionError(f"{subject} takes {_KINDS[argument.kind]}, not a {bound.dtype}")
     if wanted is not None and wanted.kind in "iub" and not integral:
-        raise DescriptionError(f"{subject} is a {argument.ctype}; {bound!r} is not an integer")
+        raise DescriptionError(f"{subject} is {argument.ctype}; {bound!r} is not an integer")
 
 
 def _check_tensor_type(subject: str, argument: KernelArgument, bound: Port | Tensor) -> None:
@@ -87,12 +88,12 @@ def _check_tensor_type(subject: str, argument: KernelArgument, bound: Port | Ten
         return
     if isinstance(bound.dtype, str):
         raise DescriptionError(
-            f"{subject} is a {argument.ctype}*; {bound.path} has the open type {bound.dtype}. "
+            f"{subject} is {argument.ctype}*; {bound.path} has the open type {bound.dtype}. "
             f"Declare it {show(wanted)}, or use {bound.dtype} in the kernel"
         )
     if bound.dtype != wanted and bound.dtype.names is None:
         raise DescriptionError(
-            f"{subject} is a {argument.ctype}* ({show(wanted)}); {bound.path} is {show(bound.dtype)}"
+            f"{subject} is {argument.ctype}* ({show(wanted)}); {bound.path} is {show(bound.dtype)}"
         )
 
 
@@ -100,7 +101,7 @@ def _check_parameter_type(subject: str, argument: KernelArgument, bound: Paramet
     wanted = VECTOR_TYPES.get(argument.ctype) or (C_TYPES.get(argument.ctype, bound.dtype), 1)
     if wanted != (bound.dtype, bound.width):
         raise DescriptionError(
-            f"{subject} is a {argument.ctype}; the parameter {bound.path} is a {bound.type_name}. "
+            f"{subject} is {argument.ctype}; the parameter {bound.path} is {bound.type_name}. "
             f"Declare it {_parameter_type(argument.ctype)!r}"
         )
 

@@ -93,7 +93,7 @@ class Parameter(Generic[V]):
         try:
             result = self._convert(value)
         except (TypeError, ValueError, OverflowError):
-            raise DescriptionError(f"{self.path} is a {self.type_name}; it cannot take {value!r}") from None
+            raise DescriptionError(f"{self.path} is {self.type_name}; it cannot take {value!r}") from None
         if self.width == 1:
             if self.low <= result <= self.high or self._takes_nan(result):
                 return result

@@ -163,7 +163,7 @@ class PortDim(Size):
         shape = scope.shape(self.port)
         if not -len(shape) <= self.axis < len(shape):
             raise ShapeError(
-                f"{self} does not exist: {self.port} has {len(shape)} dimensions here: {show_shape(shape)}"
+                f"{self} does not exist: {self.port} has {_dimensions(len(shape))} here: {show_shape(shape)}"
             )
         return shape[self.axis]
 
@@ -384,6 +384,10 @@ def check_shape(spec: Iterable[DimSpec] | SupportsIndex | Size | Broadcast, subj
     return items
 
 
+def _dimensions(count: int) -> str:
+    return "1 dimension" if count == 1 else f"{count} dimensions"
+
+
 def unify(spec: tuple[DimSpec, ...], shape: Concrete, unknowns: Unknowns) -> str | None:
     """Match a written shape with a concrete one, learning names. Returns what contradicts, in words, or None.
 
@@ -393,13 +397,13 @@ def unify(spec: tuple[DimSpec, ...], shape: Concrete, unknowns: Unknowns) -> str
     if at is not None:
         tail = len(spec) - at - 1
         if len(shape) < at + tail:
-            return f"it needs at least {at + tail} dimensions"
+            return f"it needs at least {_dimensions(at + tail)}"
         leading, rest = shape[at : len(shape) - tail], _rest_name(spec[at])
         if not isinstance(spec[at], Broadcast) and unknowns.setdefault(rest, leading) != leading:
             return f"`{rest}` is already {show_shape(unknowns[rest])}"  # type: ignore[arg-type]
         spec, shape = spec[:at] + spec[at + 1 :], shape[:at] + shape[len(shape) - tail :]
     elif len(spec) != len(shape):
-        return f"it needs {len(spec)} dimensions"
+        return f"it needs {_dimensions(len(spec))}"
     for item, length in zip(spec, shape, strict=True):
         if isinstance(item, int) and item != length:
             return f"{length} is not {item}"

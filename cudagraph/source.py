@@ -129,7 +129,7 @@ def _not_found(name: str, folders: list[Path]) -> str:
         names += [_shown(path, folder) for path in _listed(inside) if path.suffix in _LANGUAGES]
     close = difflib.get_close_matches(name, dict.fromkeys(names), 3, 0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`cudagraph kernels` lists the library's."
-    looked = "\n".join(f"  {folder}" for folder in folders)
+    looked = "\n".join(f"  {folder}" for folder in dict.fromkeys(folders))
     return f"there is no kernel {name!r}; {hint} Looked in\n{looked}"
 
 

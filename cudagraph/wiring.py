@@ -12,7 +12,7 @@ from .port import Direction, Port
 def check_wire(source: Port, destination: Port, wires: Mapping[Port, Port], *, inside: Block | None = None) -> None:
     """Whether a wire may be drawn, as far as names and kinds tell. Shapes are checked when the plan is made."""
     if not isinstance(source, Port) or not isinstance(destination, Port):
-        raise DescriptionError(f"a wire joins two ports, not {source!r} and {destination!r}")
+        raise DescriptionError(not_two_ports(source, destination))
     if source is destination:
         raise DescriptionError(f"{source.path} cannot feed itself; put a delay between")
     if destination.direction is Direction.OUTPUT and destination.block is not inside:
@@ -35,6 +35,14 @@ def _inner_source(port: Port) -> Port | None:
             if destination is port:
                 return source
     return None
+
+
+def not_two_ports(source: object, destination: object) -> str:
+    """What to say when something else than two ports is to be wired."""
+    example = ""
+    if isinstance(source, Block) and isinstance(destination, Block) and source.outputs and destination.inputs:
+        example = f": connect({source.outputs[0].path}, {destination.inputs[0].path})"
+    return f"a wire joins two ports, not {source!r} and {destination!r}{example}"
 
 
 def check_order(earlier: Block, later: Block) -> None:

@@ -119,7 +119,8 @@ class Bindings:
         values = _as_numpy(port, array)
         dtype = port.dtype
         if not isinstance(dtype, str) and dtype != values.dtype:
-            convert = f"convert it: array.astype({show(dtype)!r})"
+            is_array = isinstance(array, np.ndarray)
+            convert = f"convert it: {'array.astype(' if is_array else 'np.asarray(values, '}{show(dtype)!r})"
             cure = "it has to have the port's own dtype" if dtype.names else convert
             raise DescriptionError(
                 f"{port.path} is {show(dtype)}; the array bound to it is {show(values.dtype)}; {cure}"

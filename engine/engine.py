@@ -506,7 +506,9 @@ class CudaEngine:
     def _check_bindable(self, port: Port) -> None:
         self._check_open()
         if not isinstance(port, Port):
-            raise DescriptionError(f"an array is bound to a port, not to {port!r}")
+            inputs = port.inputs if isinstance(port, Block) else ()
+            example = f": bind({inputs[0].path}, array)" if inputs else ""
+            raise DescriptionError(f"an array is bound to a port, not to {port!r}{example}")
         self.context.check_mine(port.block.root)
         if port.direction is not Direction.INPUT:
             raise DescriptionError(

@@ -343,8 +343,7 @@ class _Lowering:
         dtype = C_TYPES.get(define.get(argument.ctype, argument.ctype))
         if dtype is None:
             raise DescriptionError(
-                f"{subject}: argument {argument.name} is a {argument.ctype}; "
-                f"bind a parameter of that type, not {bound!r}"
+                f"{subject}: argument {argument.name} is {argument.ctype}; bind a parameter of that type, not {bound!r}"
             )
         value: Any = bound if isinstance(bound, (float, np.generic)) else scope.size(bound)
         if dtype in _LIMITS and not _LIMITS[dtype][0] <= value <= _LIMITS[dtype][1]:

@@ -129,9 +129,10 @@ def test_inplace_takes_an_own_input(make):
 
 
 def test_a_launch_has_either_elements_or_a_grid():
-    for elements, grid, given in ((None, None, "none"), (1, 1, "both"), (cg.Dim("n"), cg.Dim("n"), "both")):
+    cases = ((None, None, "neither was"), (1, 1, "both were"), (cg.Dim("n"), cg.Dim("n"), "both were"))
+    for elements, grid, given in cases:
         refused(
-            f"give either elements= .one thread each. or grid=, not {given}",
+            f"give either elements= .one thread each. or grid=; {given} given",
             lambda block, b, e=elements, g=grid: launch(block, b, elements=e, grid=g),
         )
 

@@ -183,6 +183,8 @@ def test_names(expression, assigned, used):
         ("", "nothing is assigned"),
         ("y", "`y` assigns nothing"),
         ("y =", "nothing to the right"),
+        ("y = a +", r"ends with \+"),
+        ("y = a ** 2", r"C\+\+ has no \*\*; write x \* x"),
         ("3 = a", "does not assign a name"),
         ("y = b = a", "assigns more than once"),
         ("y = a, 3", "comma outside of a call"),

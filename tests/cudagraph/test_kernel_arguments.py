@@ -80,6 +80,17 @@ def test_unknown_argument_lists_the_names_and_the_nearest():
         bind(lambda block: {"zzz": 1})
 
 
+def test_an_unknown_argument_may_mean_the_one_that_is_not_bound():
+    class Renamed(cg.Block):
+        def __init__(self):
+            super().__init__()
+            with cg.BlockBuilder(self) as b:
+                b.kernel(kernel("int radius"), elements=1, size=3)
+
+    with pytest.raises(DescriptionError, match="has no argument 'size'; it takes radius; did you mean 'radius'"):
+        Renamed()
+
+
 def test_unbound_arguments_are_named_with_the_whole_signature():
     class Missing(cg.Block):
         def __init__(self):
@@ -90,7 +101,7 @@ def test_unbound_arguments_are_named_with_the_whole_signature():
     with pytest.raises(DescriptionError) as caught:
         Missing()
     assert str(caught.value).endswith(
-        "nothing is bound to x, gain, y, count, n; "
+        "nothing is bound to x, gain, y, count, n: give it x=...; "
         "it takes const float* x, const float* gain, float* y, float factor, int count, long long n"
     )
 
@@ -99,7 +110,7 @@ def test_unbound_arguments_are_named_with_the_whole_signature():
     ("message", "changes"),
     [
         # wrong kind
-        ("factor is a float by value; .*x is a tensor. It takes a parameter", lambda block: {"factor": block.x}),
+        ("factor is float, by value; .*x is a tensor. It takes a parameter", lambda block: {"factor": block.x}),
         ("is a pointer .const float. x.; it takes a tensor to read, or a parameter, not", lambda block: {"x": 1.0}),
         ("argument y is a pointer .float. y.; it takes a tensor to write, not None", lambda block: {"y": None}),
         ("written by the kernel; .*gain is a parameter. It takes a tensor to write", lambda block: {"y": block.gain}),
@@ -111,14 +122,14 @@ def test_unbound_arguments_are_named_with_the_whole_signature():
         ("binding.y_before is a delay of another port and cannot be written", lambda block: {"y": block.before}),
         ("binding.y_view is a view of another port and cannot be written", lambda block: {"y": block.view}),
         # wrong types
-        (r"argument y is a float\* \(float32\); binding.half is float16", lambda block: {"y": block.half}),
+        (r"argument y is float\* \(float32\); binding.half is float16", lambda block: {"y": block.half}),
         (r"float\*; binding.open has the open type T. Declare it float32, or use T", lambda block: {"x": block.open}),
-        ("is a int; the parameter binding.gain is a float32. Declare it 'int32'", lambda block: {"count": block.gain}),
-        ("the parameter binding.vector is a float3. Declare it 'float32'", lambda block: {"factor": block.vector}),
-        ("argument gain is a float; the parameter binding.count is a int32", lambda block: {"gain": block.count}),
-        ("argument count is a int; 1.5 is not an integer", lambda block: {"count": 1.5}),
-        ("argument n is a long long; .* is not an integer", lambda block: {"n": np.float32(3)}),
-        ("argument n is a long long; nan is not an integer", lambda block: {"n": float("nan")}),
+        ("count is int; the parameter .*gain is float32. Declare it 'int32'", lambda block: {"count": block.gain}),
+        ("the parameter binding.vector is float3. Declare it 'float32'", lambda block: {"factor": block.vector}),
+        ("argument gain is float; the parameter binding.count is int32", lambda block: {"gain": block.count}),
+        ("argument count is int; 1.5 is not an integer", lambda block: {"count": 1.5}),
+        ("argument n is long long; .* is not an integer", lambda block: {"n": np.float32(3)}),
+        ("argument n is long long; nan is not an integer", lambda block: {"n": float("nan")}),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(message, changes):
@@ -151,7 +162,7 @@ def test_vectors_bind_to_vector_arguments():
         b.kernel(kernel("float3 p"), grid=1, p=b.parameter("p", (1, 2), "float2"))
 
     with pytest.raises(
-        DescriptionError, match=r"argument p is a float3; the parameter described.p is a float2. Declare it 'float3'"
+        DescriptionError, match=r"argument p is float3; the parameter described.p is float2. Declare it 'float3'"
     ):
         describe(bad)
 

@@ -97,7 +97,7 @@ def test_nan_and_infinity_pass_where_there_are_no_bounds():
 def test_wrong_types_are_refused(dtype, wrong):
     p = parameter((0,) * int(dtype[-1]) if dtype[-1] in "34" or dtype in ("int2", "uint2") else 0, dtype)
     before = p.value
-    with pytest.raises(DescriptionError, match=rf"described.p is a {dtype}; it cannot take "):
+    with pytest.raises(DescriptionError, match=rf"described.p is {dtype}; it cannot take "):
         p.value = wrong
     assert p.value == before
 

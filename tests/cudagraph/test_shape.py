@@ -74,7 +74,7 @@ def test_unify_agrees_with_a_search_over_all_values(spec, concrete):
         ((2,), (3,), {}, "3 is not 2"),
         (("n",), (3,), {"n": 4}, "n is already 4, not 3"),
         (("n", "n"), (3, 4), {}, "n is already 3, not 4"),
-        ((..., 4), (), {}, "it needs at least 1 dimensions"),
+        ((..., 4), (), {}, "it needs at least 1 dimension"),
         ((2, 3), (2,), {}, "it needs 2 dimensions"),
         ((..., 4), (2, 2, 4), {"...": (2,)}, "`...` is already [2]"),
     ],

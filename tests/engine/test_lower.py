@@ -166,7 +166,7 @@ def test_literals_in_every_type(ctype, value, wanted):
 
 def test_a_struct_takes_no_number():
     block = launch("Particle p", grid=1, p=1)
-    with pytest.raises(DescriptionError, match="argument p is a Particle; bind a parameter of that type, not 1"):
+    with pytest.raises(DescriptionError, match="argument p is Particle; bind a parameter of that type, not 1"):
         lower(context(block), {})
 
 

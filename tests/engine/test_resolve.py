@@ -201,7 +201,7 @@ def test_a_dimension_that_is_not_there():
     refused(
         context(block),
         bound(block.x),
-        r"x.shape\[2\] does not exist: described.x.* has 1 dimensions here: \[8\]",
+        r"x.shape\[2\] does not exist: described.x.* has 1 dimension here: \[8\]",
         block,
     )
 

@@ -34,7 +34,7 @@ def readable(program: Program, log: str, runtime: Path) -> CompileError:
         return CompileError(f"{marker['where']}: a CPU has no {what}. {_WHAT_TO_DO}", origin=program.origin)
     if "frame-larger-than" in log or "stack frame size" in log:
         return CompileError(_large_frame(program, log), origin=program.origin)
-    if not re.search(rf"^(?!{PROLOGUE}|In file|<).*error:", log.replace(f"{runtime}/", "<"), re.MULTILINE):
+    if not re.search(rf"^(?!{PROLOGUE}|In file|{re.escape(str(runtime))}/).*error:", log, re.MULTILINE):
         return CompileError(
             f"{program.origin} has no kernel {program.entry}; it must be "
             f'`extern "C" __global__ void {program.entry}(...)`, outside of any #if that leaves it out',

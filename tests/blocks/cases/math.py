@@ -152,7 +152,7 @@ CASES = [
             Misuse(bind(VectorAdd(), a=SHORT, b=SHORT.astype(np.float64)), cg.ShapeError, "float64 is not float32"),
             Misuse(bind(VectorAdd(), a=SHORT), cg.ShapeError, r"vector_add\.b is fed by nothing"),
             Misuse(bind(VectorAdd(), a=SHORT.astype(int), b=SHORT.astype(int)), cg.CompileError, "vector_add takes"),
-            Misuse(lambda engine: VectorAdd("loud"), cg.DescriptionError, "gain is a float32"),  # type: ignore[arg-type]
+            Misuse(lambda engine: VectorAdd("loud"), cg.DescriptionError, "gain is float32"),  # type: ignore[arg-type]
         ),
     ),
     Case(

@@ -23,9 +23,20 @@ MISTAKES: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "a state of another shape": (lambda e, b: setattr(b[2].total, "value", np.ones((3, 4))), r"\[12\].*\[3, 4\]"),
     "a parameter that is text": (lambda e, b: setattr(b[0].factor, "value", "2"), r"scale\.factor"),
     "a parameter that is an array": (lambda e, b: setattr(b[0].factor, "value", np.ones(3)), r"scale\.factor"),
+    "a number in the place of a parameter": (lambda e, b: setattr(b[0], "factor", 3.0), r"set scale\.factor\.value"),
+    "an array in the place of a weight": (lambda e, b: setattr(b[1], "weight", X), r"set offset\.weight\.value"),
+    "an array in the place of an input": (lambda e, b: setattr(b[0], "x", X), r"engine\.bind\(scale\.x, array\)"),
+    "an output in the place of an input": (
+        lambda e, b: setattr(b[2], "x", b[0].y),
+        r"engine\.connect\(scale\.y, accumulate\.x\)",
+    ),
     "an option outside of its choices": (lambda e, b: setattr(b[3].exponent, "value", "high"), r"power\.exponent"),
     "an array of another dtype": (lambda e, b: e.bind(b[0].x, X.astype(np.float64)), r"astype\('float32'\)"),
     "an array of objects": (lambda e, b: e.bind(b[0].x, np.array([object()] * 12)), r"scale\.x"),
+    "a list of floats": (lambda e, b: e.bind(b[0].x, [1.0] * 12), r"np\.asarray\(values, 'float32'\)"),
+    "an array at a block": (lambda e, b: e.bind(b[0], X), r": bind\(scale\.x, array\)"),
+    "a wire between blocks": (lambda e, b: e.connect(b[0], b[1]), r": connect\(scale\.y, offset\.x\)"),
+    "a class of blocks": (lambda e, b: e.add(toy.Scale), r"not the class Scale: make one, Scale\(\.\.\.\)"),
     "no array at all": (lambda e, b: e.bind(b[0].x, "x"), r"scale\.x"),
     "an array at an output": (lambda e, b: e.bind(b[0].y, X), "arrays are bound to inputs"),
     "a second wire": (lambda e, b: e.connect(b[2].y, b[1].x), r"offset\.x"),
@@ -83,6 +94,7 @@ def test_a_wire_between_dtypes(engine: cg.CudaEngine) -> None:
     np.testing.assert_array_equal(engine.read(doubles.y), 2 * X)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the (shape|dtype) on a NumPy array")  # NumPy 2.5 and newer
 @pytest.mark.parametrize("change", ["resize", "shape", "dtype"])
 def test_a_streamed_array_that_changes_under_the_engine(engine: cg.CudaEngine, change: str) -> None:
     """Copied as it is, it would be written past the end of its memory on the device."""

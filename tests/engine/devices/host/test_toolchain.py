@@ -87,6 +87,12 @@ def test_messages_are_about_the_users_file(compiler):
         assert ours not in message
 
 
+def test_messages_about_a_string_that_has_no_name(compiler):
+    source = 'extern "C" __global__ void k(float* y) { y[0] = missing; }'
+    with pytest.raises(CompileError, match=r"(?s)does not compile for the host\n.*<string>:1:.*missing"):
+        HostCompiler(cxx=compiler).compile(Program(source, "k", "<string>"))
+
+
 def test_a_wrong_call_of_an_intrinsic_names_the_line():
     source = 'extern "C" __global__ void k(short* y) {\n  atomicAdd(y, 1);\n}'
     with pytest.raises(CompileError, match=r"main\.cu:2:\d+: error: no matching function"):
