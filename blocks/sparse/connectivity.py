@@ -81,6 +81,12 @@ class GeoConnectivity:
         kept = [offset for offset in offsets if self.include_self or offset != (0, 0)]
         return np.array(kept, np.int64).reshape(-1, 2)
 
+    @property
+    def reach(self) -> int:
+        """How many rows or columns the farthest input is away from its output's cell, on a grid that goes on."""
+        used = self.window[: self.k] if self.pattern == "local" and self.allow_repeats else self.window
+        return int(np.abs(used).max())
+
     @cached_property
     def table(self) -> np.ndarray:
         """The inputs of each output. int32 [outputs, k], read-only."""

@@ -18,13 +18,13 @@ from ..channel_mixing.products import FLOATING, uniform
 from ..regularization.noise import Noise, words
 from .connectivity import GeoConnectivity
 from .geo_activation import GeoActivation, Mix
-from .geo_sparse_linear import check_sizes, gather_launch, geo_sparse, last_dims
+from .geo_large import FILL, Large, describe_hops, describe_tiles, grid_of
+from .geo_sparse_linear import check_sizes, geo_sparse, last_dims
 from .index_table import INDEX_TYPES, Connectivity, table_of, table_weight
 
 NORMS = ("none", "rms", "layer")
 SHARED = 96 << 10  # bytes of shared memory that every GPU has for a thread block
 MOST_TAPS = 64  # of the kernel that runs a whole stack
-_FILL = 132  # thread blocks that give each multiprocessor of a large GPU one
 
 
 class GeoSparseStack(Block):
@@ -62,6 +62,7 @@ class GeoSparseStack(Block):
         index: str = "int32",
         prefix: str = "blocks.{}.",
         grid: tuple[int, int] | None = None,
+        tile: bool | None = None,
         training: bool = False,
         seed: int | None = None,
     ) -> None:
@@ -77,6 +78,9 @@ class GeoSparseStack(Block):
         self._prefixes = [prefix.format(i) for i in range(self.depth)]
         self.act = GeoActivation(activation, activation_options or {}, self._prefixes, self.features, mix)
         self.wide = "float64" if dtype == "float64" else "float32"
+        self._state_bytes = 3 * self.features * (8 if self.wide == "float64" else 4)  # of a row in shared memory
+        self.tiled = grid_of(connectivity, tile)
+        self._small = not tile and self._state_bytes <= SHARED and self.k <= MOST_TAPS
         with BlockBuilder(self) as b:
             self.x = b.input("x", ("*batch", *last_dims(self.features, grid)), dtype)
             layers = tuple((f"{name}fc1.", f"{name}fc2.") for name in self._prefixes)
@@ -133,7 +137,7 @@ class GeoSparseStack(Block):
     def _describe_work(self, b: BlockBuilder, noise: Noise | None, head: int) -> None:
         bias = int(self.fc1_bias is not None)
         define: dict[str, Any] = {
-            "FAN_IN": self.k, "BIAS": bias, "NORM": NORMS.index(self.norm), "DEPTH": self.depth, **self.act.define
+            "FAN_IN": self.k, "BIAS": bias, "DEPTH": self.depth, **self.act.define
         }  # fmt: skip
         operands: dict[str, Any] = {
             "index": self.table, "scale": self.scale or self.alpha, "shift": self.shift or self.alpha,
@@ -141,17 +145,17 @@ class GeoSparseStack(Block):
             **({"frame": self.table, "p": 0.0, "seed": 0, "training": 0} if noise is None else noise.arguments),
         }  # fmt: skip
         rows: Any = self.x.size // self.features
-        each = 3 * self.features * (8 if self.wide == "float64" else 4)
-        if each <= SHARED and self.k <= MOST_TAPS:
-            self._describe_stack(b, define, operands, rows, each, head)
+        each = self._state_bytes
+        if self._small:
+            self._describe_stack(b, define | {"NORM": NORMS.index(self.norm)}, operands, rows, each, head)
         else:
-            self._describe_hops(b, define, operands, rows, head)
+            self._describe_large(b, define, operands, rows, head)
 
     def _describe_stack(
         self, b: BlockBuilder, define: dict[str, Any], operands: dict[str, Any], rows: Any, each: int, head: int
     ) -> None:
         most = 4 if 4 * each <= SHARED // 2 else 2 if 2 * each <= SHARED else 1
-        together = minimum(most, 1 + (rows > _FILL) + 2 * (rows > 2 * _FILL))
+        together = minimum(most, 1 + (rows > FILL) + 2 * (rows > 2 * FILL))
         threads = min(1024, 32 * -(-self.features // 32))
         sizes = {"FEATURES": self.features, "ROWS": together, "THREADS": threads, "HEAD": head}
         b.kernel(
@@ -172,31 +176,19 @@ class GeoSparseStack(Block):
             **operands,
         )
 
-    def _describe_hops(
+    def _describe_large(
         self, b: BlockBuilder, define: dict[str, Any], operands: dict[str, Any], rows: Any, head: int
     ) -> None:
-        batch = ("*batch", self.features)
-        state: Operand = b.scratch(batch, self.y.dtype) if head else self.y
-        hidden = b.scratch(batch, self.y.dtype)
-        pieces = minimum(32, maximum(1, ceil_div(2 * _FILL, maximum(1, rows))))
-        piece = ceil_div(self.features, pieces * 64) * 64
-        parts = b.scratch((rows, pieces, 2), self.wide)
-        together, launch = gather_launch(rows, self.features)
-        shared: dict[str, Any] = {
-            **operands, **launch, "parts": parts, "piece": piece, "pieces": pieces, "rows": rows,
-            "features": self.features,
-        }  # fmt: skip
-        for layer in range(self.depth):
-            before = state if layer else self.x
-            plain = NORMS.index(self.norm) if self.norm != "none" else 0
-            if plain:
-                _moments(b, before, parts, self.features, rows, piece, pieces, self.alpha)
-            for stage, source, target, norm in ((1, before, hidden, plain), (2, hidden, state, 0)):
-                weight = self.fc1_weight if stage == 1 else self.fc2_weight
-                bias = self.fc1_bias if stage == 1 else self.fc2_bias
-                macros = define | {"STAGE": stage, "NORM": norm, "ROWS": together}
-                own = {"from": source, "weight": weight, "bias": bias or weight, "y": target, "layer": layer}
-                b.kernel("sparse/geo_hop", define=macros, x=before, **own, **shared)
+        state: Operand = b.scratch(("*batch", self.features), self.y.dtype) if head else self.y
+        weights, biases = (self.fc1_weight, self.fc2_weight), (self.fc1_bias, self.fc2_bias)
+        large = Large(
+            self.x, state, ("*batch",), self.y.dtype, self.features, self.depth, NORMS.index(self.norm), self.wide,
+            rows, define, operands, weights, biases,
+        )  # fmt: skip
+        if self.tiled is not None:
+            describe_tiles(b, large, self.tiled)
+        else:
+            describe_hops(b, large)
         if head:
             assert self.head_weight is not None and self.head_bias is not None
             b.library("cublas.gemm", a=state, b=self.head_weight, c=self.y, transpose_b=True, bias=self.head_bias,
@@ -261,15 +253,3 @@ def _same_sizes(connectivity: Sequence[Connectivity], in_features: int | None) -
 
 def _of(values: Mapping[str, Any], name: str, own: slice) -> np.ndarray | None:
     return values[name][own] if name in values else None
-
-
-def _moments(
-    b: BlockBuilder, x: Operand, parts: Operand, features: int, rows: Any, piece: Any, pieces: Any, unused: Weight
-) -> None:
-    """The moments of every row, in pieces."""
-    batches = b.scratch((1,), "int64")
-    b.kernel(
-        "normalization/moments", threads=256, grid=maximum(1, rows * pieces), define={"COUNTED": 0},
-        x=x, parts=parts, batches=batches, used=1, row_stride=features, segments=1, length=features, stride=features,
-        piece=piece, pieces=pieces,
-    )  # fmt: skip

@@ -1,7 +1,7 @@
 // What the geo-sparse kernels share: their macros, and several numbers that are computed side by side.
 #pragma once
 
-#include "elementwise.cuh"
+#include "numeric.cuh"
 
 #ifndef FAN_IN
 #define FAN_IN 8
@@ -51,6 +51,14 @@ template <int COUNT> struct alignas(COUNT * sizeof(Sum) < 16 ? COUNT * sizeof(Su
 };
 template <int COUNT> struct LanesOf { using type = Side<COUNT>; };
 #endif
+
+// Taps that a GPU loads as one vector of up to 16 bytes: the rows of weights and indices are as they are stored, so neighbouring
+// threads read neighbouring vectors, and all of a cache line is used at once or by the thread's next load.
+constexpr int CHUNK = FAN_IN % 4 == 0 ? 4 : 1;
+
+template <class X> struct alignas(CHUNK * sizeof(X) < 16 ? CHUNK * sizeof(X) : 16) Chunk {
+    X value[CHUNK];
+};
 
 // f(0), f(1), ... side by side: on a CPU by way of a plain loop, which its compiler makes vectors of. And back into an array.
 #ifdef CUDAGRAPH_HOST

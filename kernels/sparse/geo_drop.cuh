@@ -1,7 +1,7 @@
 // Drop path: a row's share of a block is left out with probability p times the block's place among DEPTH blocks.
 #pragma once
 
-#include "regularization/noise.cuh"
+#include "philox.cuh"
 
 #ifndef DEPTH
 #define DEPTH 1
@@ -12,7 +12,7 @@
 #define Q unsigned int
 #endif
 
-struct Drop {
+struct DropPath {
     const unsigned int* frame;
     float p;
     unsigned int seed;
@@ -24,6 +24,6 @@ struct Drop {
         const float share = DEPTH > 1 ? p * layer / (DEPTH > 1 ? DEPTH - 1 : 1) : p;
         if (!training || share <= 0.0f) return 1.0f;
         const float drawn = uniform(philox(seed, static_cast<unsigned int>(row), *frame, static_cast<unsigned int>(layer)).x);
-        return drawn >= share ? keep_scale(share) : 0.0f;
+        return drawn >= share && share < 1.0f ? 1.0f / (1.0f - share) : 0.0f;
     }
 };

@@ -11,8 +11,8 @@
 // neighbouring inputs, which is nearly everywhere in a local pattern, it loads them as one vector instead of gathering.
 #pragma once
 
-#include "sparse/geo.cuh"
-#include "sparse/geo_norm.cuh"
+#include "sparse/geo_lanes.cuh"
+#include "sparse/geo_moments.cuh"
 
 #ifndef ROWS
 #define ROWS 8
@@ -27,11 +27,11 @@ struct Gathered {
     const P *scale, *shift;
     const Sum* parts;  // of the rows' moments
     long long piece;
-    int pieces;
+    int pieces, span;  // span: tiles of a block, one after the other
 
-    __device__ Row row(long long r) const
+    __device__ void norms(Row* of, long long first, int count) const
     {
-        return NORM ? row_of(combined(parts + r * pieces * 2, 1, pieces, piece, inputs), inputs) : Row{Sum(0), Sum(1)};
+        combine_rows(of, parts, first, count, pieces, [=](int i) { return static_cast<int>(piece_of(i, piece, inputs)); }, inputs);
     }
 };
 
@@ -52,9 +52,8 @@ struct Folded {
 
 #ifdef CUDAGRAPH_HOST
 
-constexpr int LANES = 64 / sizeof(Sum), HOST_ROWS = 64;
+constexpr int HOST_ROWS = 64;
 constexpr int PART = FAN_IN <= 8 ? TILE : FAN_IN <= 16 ? TILE / 2 : FAN_IN <= 128 ? TILE / 4 : TILE / 16;  // outputs whose taps stay in the L1 cache
-using Lanes = LanesOf<LANES>::type;
 
 struct Taps {
     alignas(64) Sum weight[FAN_IN][PART];
@@ -102,47 +101,42 @@ struct Taps {
     }
 };
 
-template <class Finish> __device__ inline void gather(const Gathered& in, Finish finish)
+template <class Finish> OUTLINE void gather_rows(Taps& taps, const Row* norms, const Gathered& in, long long begin, int rows, Finish& finish)
 {
-    if (threadIdx.x != 0 || blockIdx.x % (HOST_ROWS / ROWS) != 0) return;
-    __shared__ Taps taps;
-    const long long begin = blockIdx.x * static_cast<long long>(ROWS), end = begin + HOST_ROWS < in.rows ? begin + HOST_ROWS : in.rows;
-    for (int first = blockIdx.y * TILE; first < blockIdx.y * TILE + TILE && first < in.outputs; first += PART) {
+    const int end = (blockIdx.y + 1) * in.span * TILE < in.outputs ? (blockIdx.y + 1) * in.span * TILE : in.outputs;
+    for (int first = blockIdx.y * in.span * TILE; first < end; first += PART) {
         taps.lay_out(in, first);
-        finish.prepare(first, first + PART < in.outputs ? PART : in.outputs - first);
-        for (long long r = begin; r < end; ++r) {
-            const Row row = in.row(r);
-            for (int g = 0; g < PART / LANES && first + g * LANES < in.outputs; ++g) {
-                Lanes sum = taps.sum(in.x + r * in.inputs, g);
-                if (NORM == 2) sum -= row.mean * *reinterpret_cast<const Lanes*>(taps.total + g * LANES);
-                if (NORM) sum *= row.inverse;
+        finish.prepare(first, first + PART < end ? PART : end - first);
+        for (int r = 0; r < rows; ++r) {
+            for (int g = 0; g < PART / LANES && first + g * LANES < end; ++g) {
+                Lanes sum = taps.sum(in.x + (begin + r) * in.inputs, g);
+                if (NORM == 2) sum -= norms[r].mean * *reinterpret_cast<const Lanes*>(taps.total + g * LANES);
+                if (NORM) sum *= norms[r].inverse;
                 sum += *reinterpret_cast<const Lanes*>(taps.constant + g * LANES);
-                const int left = in.outputs - first - g * LANES;
-                finish.template store<LANES>(sum, r, first + g * LANES, left < LANES ? left : LANES);
+                const int left = end - first - g * LANES;
+                finish.store(sum, begin, r, first + g * LANES, left < LANES ? left : LANES);
             }
         }
     }
 }
 
-#else
-
-constexpr int CHUNK = FAN_IN % 4 == 0 ? 4 : 1;  // taps that are loaded as one vector
-
-template <class X> struct alignas(CHUNK * sizeof(X) < 16 ? CHUNK * sizeof(X) : 16) Chunk {
-    X value[CHUNK];
-};
-
 template <class Finish> __device__ inline void gather(const Gathered& in, Finish finish)
 {
-    const int o = blockIdx.y * blockDim.x + threadIdx.x;
+    if (threadIdx.x != 0 || blockIdx.x % (HOST_ROWS / ROWS) != 0) return;
+    __shared__ Taps taps;
+    __shared__ Row norms[HOST_ROWS];
     const long long begin = blockIdx.x * static_cast<long long>(ROWS);
-    const int rows = in.rows - begin < ROWS ? static_cast<int>(in.rows - begin) : ROWS;
-#if NORM > 0
-    __shared__ Row norms[ROWS];
-    if (static_cast<int>(threadIdx.x) < rows) norms[threadIdx.x] = in.row(begin + threadIdx.x);
-    __syncthreads();
-#endif
-    if (o >= in.outputs) return;
+    const int rows = in.rows - begin < HOST_ROWS ? static_cast<int>(in.rows - begin) : HOST_ROWS;
+    if (NORM) in.norms(norms, begin, rows);
+    finish.begin();
+    gather_rows(taps, norms, in, begin, rows, finish);
+    finish.end(begin, rows);
+}
+
+#else
+
+template <class Finish> __device__ inline void gather_output(const Gathered& in, const Row* norms, long long begin, int rows, int o, Finish& finish)
+{
     const T* x = in.x + begin * in.inputs;
     const long long first = static_cast<long long>(o) * FAN_IN;
     finish.prepare(o, 1);
@@ -168,10 +162,22 @@ template <class Finish> __device__ inline void gather(const Gathered& in, Finish
 #if NORM > 0
         sum[r] = (sum[r] - norms[r].mean * folded.total) * norms[r].inverse;
 #endif
-        Side<1> one;
-        one[0] = sum[r] + folded.constant;
-        finish.template store<1>(one, begin + r, o, 1);
+        finish.store(sum[r] + folded.constant, begin, r, o);
     }
+}
+
+template <class Finish> __device__ inline void gather(const Gathered& in, Finish finish)
+{
+    const long long begin = blockIdx.x * static_cast<long long>(ROWS);
+    const int rows = in.rows - begin < ROWS ? static_cast<int>(in.rows - begin) : ROWS;
+    __shared__ Row norms[NORM > 0 ? ROWS : 1];
+    if (NORM) in.norms(norms, begin, rows);
+    finish.begin();
+    for (int i = 0; i < in.span; ++i) {
+        const int o = (blockIdx.y * in.span + i) * TILE + threadIdx.x;
+        if (o < in.outputs) gather_output(in, norms, begin, rows, o, finish);
+    }
+    finish.end(begin, rows);
 }
 
 #endif

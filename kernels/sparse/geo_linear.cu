@@ -14,21 +14,18 @@ struct Store {
     T* y;
     int outputs;
 
+    __device__ void begin() {}
     __device__ void prepare(int, int) {}
-    template <int COUNT> __device__ void store(typename LanesOf<COUNT>::type sum, long long row, int o, int count) const
-    {
-        T* target = y + row * outputs + o;
-        if (count == COUNT) {
-#pragma unroll
-            for (int i = 0; i < COUNT; ++i) target[i] = narrow<T>(sum[i]);
-        } else {
-            for (int i = 0; i < count; ++i) target[i] = narrow<T>(sum[i]);
-        }
-    }
+    __device__ void end(long long, int) {}
+#ifdef CUDAGRAPH_HOST
+    void store(Lanes sum, long long begin, int r, int o, int count) const { store_lanes(y + (begin + r) * outputs + o, sum, count); }
+#else
+    __device__ void store(Sum sum, long long begin, int r, int o) const { y[(begin + r) * outputs + o] = narrow<T>(sum); }
+#endif
 };
 
 extern "C" __global__ void geo_linear(const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const I* __restrict__ index,
                                       T* __restrict__ y, long long rows, int inputs, int outputs)
 {
-    gather(Gathered{x, weight, bias, index, rows, inputs, outputs, nullptr, nullptr, nullptr, 0, 1}, Store{y, outputs});
+    gather(Gathered{x, weight, bias, index, rows, inputs, outputs, nullptr, nullptr, nullptr, 0, 1, 1}, Store{y, outputs});
 }

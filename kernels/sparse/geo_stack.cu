@@ -9,9 +9,9 @@
 // Floor:  rows x (FEATURES + HEAD) elements and the weights once from memory; per block of the net 2 FAN_IN gathers per
 //         feature and 3 barriers, about 0.4 us.
 
-#include "regularization/noise.cuh"
 #include "sparse/geo_activation.cuh"
 #include "sparse/geo_drop.cuh"
+#include "sparse/geo_lanes.cuh"
 #include "sparse/geo_norm.cuh"
 
 #ifndef FEATURES
@@ -28,14 +28,13 @@
 #endif
 
 #ifdef CUDAGRAPH_HOST
-constexpr int LANES = 64 / sizeof(Sum);
 constexpr int BLOCKS = LANES / ROWS;  // thread blocks whose rows one of them takes
 constexpr bool AHEAD = false;
 #else
 constexpr int LANES = ROWS;
 constexpr bool AHEAD = FEATURES <= THREADS && FAN_IN <= 16;  // a thread has one feature, and registers for its taps
-#endif
 using Lanes = LanesOf<LANES>::type;
+#endif
 
 struct Arrays {
     const T *weight1, *bias1, *weight2, *bias2;
@@ -51,13 +50,9 @@ __device__ inline Lanes same(Sum value)
 
 template <class X> __device__ inline void load_taps(X* to, const X* from)
 {
-    constexpr int CHUNK = FAN_IN % 4 == 0 ? 4 : 1;
-    struct alignas(CHUNK * sizeof(X) < 16 ? CHUNK * sizeof(X) : 16) Chunk {
-        X value[CHUNK];
-    };
 #pragma unroll
     for (int j = 0; j < FAN_IN; j += CHUNK) {
-        const Chunk chunk = *reinterpret_cast<const Chunk*>(from + j);
+        const Chunk<X> chunk = *reinterpret_cast<const Chunk<X>*>(from + j);
 #pragma unroll
         for (int i = 0; i < CHUNK; ++i) to[j + i] = chunk.value[i];
     }
@@ -185,8 +180,7 @@ __device__ inline void multiply_head(const Lanes* state, const Arrays& net, T* y
 #endif
 }
 
-// What a thread block keeps between layers. A CPU's compiler must not know that it lies in thread-local storage, or it asks
-// for the address again and again.
+// What a thread block keeps between layers.
 struct Memory {
     Lanes *state, *normal, *hidden;
 #ifdef CUDAGRAPH_HOST
@@ -194,16 +188,8 @@ struct Memory {
 #endif
 };
 
-#if defined(CUDAGRAPH_HOST) && defined(__clang__)
-#define OUTLINE __attribute__((noinline))
-#elif defined(CUDAGRAPH_HOST)
-#define OUTLINE __attribute__((noipa))
-#else
-#define OUTLINE __device__ __forceinline__
-#endif
-
 // `count` rows from `first` on, through all layers.
-OUTLINE void run(const Memory memory, const Arrays& net, const Responses& responses, const Drop& drop, const T* __restrict__ x, T* __restrict__ y,
+OUTLINE void run(const Memory memory, const Arrays& net, const Responses& responses, const DropPath& drop, const T* __restrict__ x, T* __restrict__ y,
                  long long first, int count)
 {
     Lanes* __restrict__ state = memory.state;
@@ -265,7 +251,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 {
     const Arrays net{weight1, bias1, weight2, bias2, index, scale, shift, alpha, head, head_bias};
     const Responses responses{amplitude, frequency, decay, phase, slope, kind, amplitude_low, amplitude_high, frequency_low, frequency_high, decay_low, decay_high, clip_max};
-    const Drop drop{reinterpret_cast<const unsigned int*>(frame), p, seed, training};
+    const DropPath drop{reinterpret_cast<const unsigned int*>(frame), p, seed, training};
     const long long first = blockIdx.x * static_cast<long long>(ROWS);
     const int count = rows - first < LANES ? static_cast<int>(rows - first) : LANES;
 #ifdef CUDAGRAPH_HOST
