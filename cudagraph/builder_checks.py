@@ -9,7 +9,7 @@ import numpy as np
 
 from .dtypes import parse_dtype
 from .errors import DescriptionError, ShapeError
-from .library import LibraryOperation
+from .library import LibraryOperation, Sizes
 from .option import Option
 from .parameter import Parameter
 from .shape import DimSpec, Size, SizeLike, show_shape
@@ -92,12 +92,26 @@ def check_library_names(subject: str, known: LibraryOperation, arguments: Mappin
             raise DescriptionError(f"{subject} {name}: a parameter or a number is wanted, not {value!r}")
 
 
-def library_choice(subject: str, name: str, arguments: Mapping[str, Any], choices: tuple[Any, ...]) -> Any:
-    """The choice, or option, for one of a library operation's settings."""
+def library_choice(subject: str, name: str, arguments: Mapping[str, Any], choices: tuple[Any, ...] | Sizes) -> Any:
+    """The choice, option, size or tuple of sizes for one of a library operation's settings."""
+    if isinstance(choices, Sizes):
+        return _library_sizes(f"{subject} {name}", arguments.get(name, choices.default), choices)
     value = arguments.get(name, choices[0])
     for choice in value.choices if isinstance(value, Option) else (value,):
         if choice not in choices:
             raise DescriptionError(
                 f"{subject} {name} cannot be {choice!r}; choose one of {', '.join(map(repr, choices))}"
+            )
+    return value
+
+
+def _library_sizes(subject: str, value: Any, known: Sizes) -> Any:
+    if value is None and known.default is None:
+        return None
+    for size in value if isinstance(value, tuple) else (value,):
+        number = isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= known.low
+        if not number and not isinstance(size, Size):
+            raise DescriptionError(
+                f"{subject}: a whole number from {known.low} on, a size, or a tuple of them is wanted, not {value!r}"
             )
     return value

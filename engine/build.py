@@ -378,7 +378,4 @@ def _uses(running: Running, node: LibraryNode, option: Option) -> bool:
 
 
 def _options(running: Running, node: LibraryNode) -> dict[str, object]:
-    return {
-        name: value.value if isinstance(value, Option) else value
-        for name, value in _call(running, node).options.items()
-    }
+    return {name: value.value for name, value in _call(running, node).options.items() if isinstance(value, Option)}

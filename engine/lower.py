@@ -18,7 +18,7 @@ from cudagraph.option import Option
 from cudagraph.parameter import Parameter
 from cudagraph.port import DelayPort, Direction, Port, ViewPort
 from cudagraph.program import Language, Program
-from cudagraph.shape import Unresolved, show_shape
+from cudagraph.shape import Size, Unresolved, show_shape
 from cudagraph.signature import ArgumentKind, KernelArgument
 from cudagraph.source import KernelSource
 from cudagraph.tensor import State, Weight
@@ -377,7 +377,8 @@ class _Lowering:
             operands[name] = self._parameters.scalar(
                 value, kind, common["name"] + f".{name}", self._buffers, self._flat.paths
             )
-        options = {name: value.value if isinstance(value, Option) else value for name, value in call.options.items()}
+        scope = self._resolver.scopes[step.block]  # type: ignore[index]
+        options = {name: _setting(value, scope) for name, value in call.options.items()}
         return LibraryNode(**common, operation=call.operation, operands=operands, options=options)
 
     def _capture(self, step: Step, common: dict[str, Any]) -> Node:
@@ -433,6 +434,14 @@ class _Lowering:
 
 
 _Named = Iterable[tuple[KernelArgument, "np.dtype[Any] | None"]]  # arguments with the element type of what is bound
+
+
+def _setting(value: Any, scope: BlockScope) -> Any:
+    """What an option of a library call is here: its choice, and numbers for sizes."""
+    if isinstance(value, tuple):
+        return tuple(map(scope.size, value))
+    value = value.value if isinstance(value, Option) else value
+    return scope.size(value) if isinstance(value, Size) else value
 
 
 def _define(kernel: Kernel, named: _Named, scope: BlockScope, subject: str) -> Define:

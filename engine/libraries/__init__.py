@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .attention import attention
+from .convolution import convolution
 from .gemm import gemm
 
 HostOperation = Callable[[dict[str, np.ndarray], dict[str, Any]], None]
 """Computes into the output arrays: operands and scalars by name, options by name."""
 
-HOST_LIBRARY: Mapping[str, HostOperation] = MappingProxyType({"cublas.gemm": gemm})
+HOST_LIBRARY: Mapping[str, HostOperation] = MappingProxyType(
+    {"cublas.gemm": gemm, "cudnn.convolution": convolution, "cudnn.attention": attention}
+)

@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 ABI = HERE.parents[1] / "engine" / "devices" / "host" / "runtime"
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
 _RED_ZONE = ("-mno-red-zone",) if platform.machine() in ("x86_64", "AMD64") else ()  # the runtime switches stacks
+_CUDNN = "libcudnn.so.9"
 KINDS = (
     *("allocations", "bytes", "pinned", "pools", "streams", "events", "modules", "libraries"),
     *("graphs", "execs", "user_objects", "pending"),
@@ -48,6 +49,12 @@ class EmulatedDriver:
         """How many objects of each kind exist; kinds without any are left out."""
         counts = {kind: self._library.cudagraph_driver_live(kind.encode()) for kind in KINDS}
         return {kind: count for kind, count in counts.items() if count}
+
+    def cudnn_objects(self) -> int:
+        """How many handles and descriptors the emulated cuDNN has."""
+        library = ctypes.CDLL(str(self.folder / _CUDNN))
+        library.cudagraph_cudnn_live.restype = ctypes.c_size_t
+        return library.cudagraph_cudnn_live()
 
     def fail(self, function: str, nth: int = 1, code: int = 999) -> None:
         """Make the nth call of `function` from now on return `code` and do nothing."""
@@ -79,7 +86,7 @@ class EmulatedDriver:
 
 
 def load(
-    runtime_path: str | Path | None = None, cache_dir: str | Path | None = None, *, cublaslt: bool = True
+    runtime_path: str | Path | None = None, cache_dir: str | Path | None = None, *, libraries: bool = True
 ) -> EmulatedDriver:
     """Build what is missing and preload it; kernels run in `runtime_path`, else in a runtime library built here."""
     cache = Path(cache_dir) if cache_dir else Path(tempfile.gettempdir()) / f"cudagraph-driver-{os.getuid()}"
@@ -87,8 +94,9 @@ def load(
     library = ctypes.CDLL(str(folder / "libcuda.so.1"), mode=ctypes.RTLD_GLOBAL)
     driver = EmulatedDriver(library, folder)
     driver.set("runtime", runtime_path or folder / "libruntime.so")
-    if cublaslt:
-        ctypes.CDLL(str(folder / _cublaslt_name()), mode=ctypes.RTLD_GLOBAL)
+    if libraries:
+        for name in (_cublaslt_name(), _CUDNN):
+            ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
     return driver
 
 
@@ -112,12 +120,15 @@ def build(cache: Path) -> Path:
 
 
 def _compile(include: Path, compiler: str, work: Path) -> None:
-    """Make both libraries in `work`."""
-    sources = sorted(path for path in HERE.glob("*.cpp") if path.stem not in ("kernels", "cublaslt"))
+    """Make the libraries in `work`."""
+    apart = ("kernels", "cublaslt", "cudnn")
+    sources = sorted(path for path in HERE.glob("*.cpp") if not path.stem.startswith(apart))
     _tables().generate(include, sources, work, compiler)
     search = [f"-I{work}", f"-I{HERE}", f"-I{ABI}", f"-isystem{include}"]
     _link_batches(compiler, search, sources, work)
-    _shared(compiler, [HERE / "cublaslt.cpp"], work / _cublaslt_name(), [*search, f"-L{work}", "-l:libcuda.so.1"])
+    driver = [*search, f"-L{work}", "-l:libcuda.so.1"]
+    _shared(compiler, [HERE / "cublaslt.cpp"], work / _cublaslt_name(), driver)
+    _shared(compiler, sorted(HERE.glob("cudnn*.cpp")), work / _CUDNN, driver)
     _shared(compiler, [HERE / "kernels.cpp"], work / "kernels.so", search)
     _shared(compiler, [ABI / "runtime.cpp"], work / "libruntime.so", ["-pthread", *_RED_ZONE])
 

@@ -66,5 +66,19 @@ def _gemm(context: LibraryContext) -> CudaOperation:
     return Gemm(context)
 
 
-CUDA_LIBRARY: Mapping[str, Callable[[LibraryContext], CudaOperation]] = MappingProxyType({"cublas.gemm": _gemm})
+def _convolution(context: LibraryContext) -> CudaOperation:
+    from .cudnn_convolution import Convolution
+
+    return Convolution(context)
+
+
+def _attention(context: LibraryContext) -> CudaOperation:
+    from .cudnn_attention import Attention
+
+    return Attention(context)
+
+
+CUDA_LIBRARY: Mapping[str, Callable[[LibraryContext], CudaOperation]] = MappingProxyType(
+    {"cublas.gemm": _gemm, "cudnn.convolution": _convolution, "cudnn.attention": _attention}
+)
 """How to make the operation of each name."""

@@ -194,12 +194,14 @@ class PlanMaker:
         nbytes = self.buffers[target].nbytes
         return self._add(FillNode, "fill", after, writes=(target,), target=target, value=value, nbytes=nbytes)
 
-    def library(self, operation: str, after: Any = None, options: Any = None, **operands: int) -> int:
-        """A library call; the operand `c` is what it writes."""
-        reads = tuple(i for name, i in operands.items() if name != "c")
+    def library(
+        self, operation: str, after: Any = None, options: Any = None, result: str = "c", **operands: int
+    ) -> int:
+        """A library call; the operand `result` is what it writes."""
+        reads = tuple(i for name, i in operands.items() if name != result)
         return self._add(
-            LibraryNode, operation, after, reads=reads, writes=(operands["c"],), operation=operation, operands=operands,
-            options=options or {},
+            LibraryNode, operation, after, reads=reads, writes=(operands[result],), operation=operation,
+            operands=operands, options=options or {},
         )  # fmt: skip
 
     def capture(

@@ -1,0 +1,149 @@
+"""The numbers of cuDNN's backend interface that are used here. They are part of its binary interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+
+class Type(IntEnum):
+    """Types of attributes."""
+
+    HANDLE = 0
+    DATA_TYPE = 1
+    BOOLEAN = 2
+    INT64 = 3
+    FLOAT = 4
+    DOUBLE = 5
+    VOID_PTR = 6
+    CONVOLUTION_MODE = 7
+    HEUR_MODE = 8
+    NUMERICAL_NOTE = 11
+    POINTWISE_MODE = 14
+    BACKEND_DESCRIPTOR = 15
+    CHAR = 24
+
+
+class Data(IntEnum):
+    """Types of elements."""
+
+    FLOAT = 0
+    DOUBLE = 1
+    HALF = 2
+    INT32 = 4
+    BFLOAT16 = 9
+
+
+class Pointwise(IntEnum):
+    """Elementwise operations."""
+
+    ADD = 0
+    RELU_FWD = 100
+    CMP_GT = 302
+    CMP_GE = 303
+
+
+class Heuristic(IntEnum):
+    """Ways to ask for engines: by the library's model of speed, and whatever can do it at all."""
+
+    FALLBACK = 2
+    A = 3
+
+
+class Note(IntEnum):
+    """What an engine does to numbers."""
+
+    TENSOR_CORE = 0
+    DOWN_CONVERT_INPUTS = 1
+    REDUCED_PRECISION_REDUCTION = 2
+    NONDETERMINISTIC = 4
+
+
+CROSS_CORRELATION = 1
+NOTES = 16  # room for all notes of an engine
+
+DESCRIPTORS: Mapping[str, int] = MappingProxyType(
+    {
+        "POINTWISE": 0,
+        "CONVOLUTION": 1,
+        "ENGINE": 2,
+        "ENGINECFG": 3,
+        "ENGINEHEUR": 4,
+        "EXECUTION_PLAN": 5,
+        "OPERATION_CONVOLUTION_FORWARD": 10,
+        "OPERATION_POINTWISE": 13,
+        "OPERATIONGRAPH": 15,
+        "VARIANT_PACK": 16,
+        "TENSOR": 17,
+        "DEVICEPROP": 38,
+        "OPERATION_SDPA_FWD": 41,
+        "OPERATION_DIAGONAL_BAND_MASK": 44,
+    }
+)
+"""Kinds of descriptors, without `CUDNN_BACKEND_` and `_DESCRIPTOR`."""
+
+_DESCRIPTOR = Type.BACKEND_DESCRIPTOR
+ATTRIBUTES: Mapping[str, tuple[int, Type]] = MappingProxyType(
+    {
+        "POINTWISE_MODE": (0, Type.POINTWISE_MODE),
+        "POINTWISE_MATH_PREC": (1, Type.DATA_TYPE),
+        "CONVOLUTION_COMP_TYPE": (100, Type.DATA_TYPE),
+        "CONVOLUTION_CONV_MODE": (101, Type.CONVOLUTION_MODE),
+        "CONVOLUTION_DILATIONS": (102, Type.INT64),
+        "CONVOLUTION_FILTER_STRIDES": (103, Type.INT64),
+        "CONVOLUTION_POST_PADDINGS": (104, Type.INT64),
+        "CONVOLUTION_PRE_PADDINGS": (105, Type.INT64),
+        "CONVOLUTION_SPATIAL_DIMS": (106, Type.INT64),
+        "ENGINEHEUR_MODE": (200, Type.HEUR_MODE),
+        "ENGINEHEUR_OPERATION_GRAPH": (201, _DESCRIPTOR),
+        "ENGINEHEUR_RESULTS": (202, _DESCRIPTOR),
+        "ENGINEHEUR_DEVICEPROP": (204, _DESCRIPTOR),
+        "ENGINECFG_ENGINE": (300, _DESCRIPTOR),
+        "EXECUTION_PLAN_HANDLE": (400, Type.HANDLE),
+        "EXECUTION_PLAN_ENGINE_CONFIG": (401, _DESCRIPTOR),
+        "EXECUTION_PLAN_WORKSPACE_SIZE": (402, Type.INT64),
+        "EXECUTION_PLAN_DEVICEPROP": (407, _DESCRIPTOR),
+        "OPERATION_CONVOLUTION_FORWARD_ALPHA": (700, Type.FLOAT),
+        "OPERATION_CONVOLUTION_FORWARD_BETA": (701, Type.FLOAT),
+        "OPERATION_CONVOLUTION_FORWARD_CONV_DESC": (702, _DESCRIPTOR),
+        "OPERATION_CONVOLUTION_FORWARD_W": (703, _DESCRIPTOR),
+        "OPERATION_CONVOLUTION_FORWARD_X": (704, _DESCRIPTOR),
+        "OPERATION_CONVOLUTION_FORWARD_Y": (705, _DESCRIPTOR),
+        "OPERATION_POINTWISE_PW_DESCRIPTOR": (750, _DESCRIPTOR),
+        "OPERATION_POINTWISE_XDESC": (751, _DESCRIPTOR),
+        "OPERATION_POINTWISE_BDESC": (752, _DESCRIPTOR),
+        "OPERATION_POINTWISE_YDESC": (753, _DESCRIPTOR),
+        "OPERATIONGRAPH_HANDLE": (800, Type.HANDLE),
+        "OPERATIONGRAPH_OPS": (801, _DESCRIPTOR),
+        "TENSOR_BYTE_ALIGNMENT": (900, Type.INT64),
+        "TENSOR_DATA_TYPE": (901, Type.DATA_TYPE),
+        "TENSOR_DIMENSIONS": (902, Type.INT64),
+        "TENSOR_STRIDES": (903, Type.INT64),
+        "TENSOR_UNIQUE_ID": (906, Type.INT64),
+        "TENSOR_IS_VIRTUAL": (907, Type.BOOLEAN),
+        "TENSOR_IS_BY_VALUE": (908, Type.BOOLEAN),
+        "VARIANT_PACK_UNIQUE_IDS": (1000, Type.INT64),
+        "VARIANT_PACK_DATA_POINTERS": (1001, Type.VOID_PTR),
+        "VARIANT_PACK_WORKSPACE": (1003, Type.VOID_PTR),
+        "ENGINE_NUMERICAL_NOTE": (1303, Type.NUMERICAL_NOTE),
+        "DEVICEPROP_JSON_REPRESENTATION": (2702, Type.CHAR),
+        "OPERATION_SDPA_FWD_QDESC": (2800, _DESCRIPTOR),
+        "OPERATION_SDPA_FWD_KDESC": (2801, _DESCRIPTOR),
+        "OPERATION_SDPA_FWD_VDESC": (2802, _DESCRIPTOR),
+        "OPERATION_SDPA_FWD_ODESC": (2803, _DESCRIPTOR),
+        "OPERATION_SDPA_FWD_SCALEDESC": (2805, _DESCRIPTOR),
+        "OPERATION_SDPA_FWD_SUBGRAPH": (2811, _DESCRIPTOR),
+        "OPERATION_SDPA_FWD_SUBGRAPH_INPUT_UID": (2812, Type.INT64),
+        "OPERATION_SDPA_FWD_SUBGRAPH_OUTPUT_UID": (2813, Type.INT64),
+        "OPERATION_DIAGONAL_BAND_MASK_XDESC": (3000, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_SEQ_LEN_KVDESC": (3001, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_SEQ_LEN_QDESC": (3002, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_LEFT_BOUND_DESC": (3003, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_SHIFT_RIGHT_BOUND_DESC": (3004, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_BDESC": (3005, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_YDESC": (3006, _DESCRIPTOR),
+        "OPERATION_DIAGONAL_BAND_MASK_COMPARISON_MODE": (3007, Type.POINTWISE_MODE),
+    }
+)
+"""Attributes, without `CUDNN_ATTR_`, and the types of their values."""
