@@ -15,7 +15,7 @@ from cudagraph.engine.cache import BinaryCache
 from cudagraph.environment import Environment
 from cudagraph.errors import CudaGraphError
 
-_REQUIRED = ("numpy", "networkx", "ml-dtypes", "rich", "typer")
+_REQUIRED = ("numpy", "networkx", "ml-dtypes", "rich", "safetensors", "typer")
 _CUDA = {  # what it is for, and the names it goes by with CUDA 13 and CUDA 12
     "CUDA driver bindings": ("cuda-bindings",),
     "CUDA core": ("cuda-core",),

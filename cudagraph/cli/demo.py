@@ -127,5 +127,5 @@ def _print_summary(demo: Demo) -> None:
     measured = f", {demo.fps:,.0f} frames per second, {demo.overhead_us:.1f} us around each" if demo.fps else ""
     show(
         f"{demo.frames:,} frames on {engine.device.description}{measured}; "
-        f"{demo.hot_updates} values changed, {engine.rebuilds} build"
+        f"values changed: {demo.hot_updates:,}, builds: {engine.rebuilds:,}"
     )

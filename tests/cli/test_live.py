@@ -87,7 +87,7 @@ def test_keys_change_values_while_it_runs(terminal):
     terminal.wait_for("paused")
     terminal.press("q")
     assert terminal.finish() == 0
-    assert "values changed, 1 build" in terminal.text
+    assert ", builds: 1" in terminal.text
     assert terminal.terminal_settings() == terminal.settings
 
 
