@@ -86,7 +86,7 @@ def describe_tiles(b: BlockBuilder, large: Large, grid: Grid) -> None:
     double = large.wide == "float64"
     tiles = ceil_div(grid.height, TALL) * ceil_div(grid.width, BROAD)
     cells = sum((TALL + 2 * halo) * (BROAD + 2 * halo) for halo in (grid.halo, 2 * grid.halo))
-    together = _together(large.rows, 4 if double else 8)
+    together = _together(large.rows, 2 if double else 8)
     groups = maximum(1, ceil_div(large.rows, together))
     pieces = minimum(min(tiles, _MOST_PIECES), maximum(1, 16 * FILL // groups))
     sizes = {"HEIGHT": grid.height, "WIDTH": grid.width, "HALO": grid.halo, "ROWS": together, "NORM": large.norm}

@@ -66,6 +66,7 @@ template <int COUNT, class Each> inline typename LanesOf<COUNT>::type lanes_of(E
 {
     alignas(64) Sum value[COUNT];
 #pragma GCC ivdep
+#pragma GCC unroll 1
     for (int i = 0; i < COUNT; ++i) value[i] = f(i);
     typename LanesOf<COUNT>::type lanes;
     __builtin_memcpy(&lanes, value, sizeof lanes);

@@ -128,7 +128,7 @@ template <class Finish> __device__ inline void gather(const Gathered& in, Finish
     const long long begin = blockIdx.x * static_cast<long long>(ROWS);
     const int rows = in.rows - begin < HOST_ROWS ? static_cast<int>(in.rows - begin) : HOST_ROWS;
     if (NORM) in.norms(norms, begin, rows);
-    finish.begin();
+    finish.begin(begin, rows);
     gather_rows(taps, norms, in, begin, rows, finish);
     finish.end(begin, rows);
 }
@@ -172,7 +172,7 @@ template <class Finish> __device__ inline void gather(const Gathered& in, Finish
     const int rows = in.rows - begin < ROWS ? static_cast<int>(in.rows - begin) : ROWS;
     __shared__ Row norms[NORM > 0 ? ROWS : 1];
     if (NORM) in.norms(norms, begin, rows);
-    finish.begin();
+    finish.begin(begin, rows);
     for (int i = 0; i < in.span; ++i) {
         const int o = (blockIdx.y * in.span + i) * TILE + threadIdx.x;
         if (o < in.outputs) gather_output(in, norms, begin, rows, o, finish);

@@ -22,6 +22,7 @@
 // What a block keeps while it goes from tile to tile.
 struct Kept {
     Ready<PART> ready;
+    Sum factors[HOST_ROWS];
     RunningLanes<LANES> running[HOST_ROWS];
     SeenLanes<LANES> seen, steps[PART / LANES];
 };
@@ -37,8 +38,9 @@ struct Finish {
     Kept* kept;
     int first;
 
-    void begin()
+    void begin(long long begin, int rows)
     {
+        for (int r = 0; STAGE == 2 && r < rows; ++r) kept->factors[r] = alpha * Sum(drop.keep(begin + r, layer));
         if (!MOMENTS) return;
         kept->seen.clear();
         for (auto& one : kept->running) one.clear();
@@ -61,7 +63,7 @@ struct Finish {
         sum = lanes_of<LANES>([&](int i) { return kept->ready.of(o - first + i).choose([&](auto activation) { return activation(h[i]); }); });
         store_lanes(y + at, sum, count);
 #else
-        const Lanes value = as_stored(load_lanes(x + at, count) + alpha * Sum(drop.keep(begin + r, layer)) * sum);
+        const Lanes value = as_stored(load_lanes(x + at, count) + kept->factors[r] * sum);
         store_lanes(y + at, value, count);
         if (MOMENTS) kept->running[r].add(value, kept->steps[(o - first) / LANES].present, kept->steps[(o - first) / LANES].share);
 #endif
@@ -82,11 +84,16 @@ struct Finish {
     Sum alpha;
     int layer, features;
     Sum* parts;
+    Sum* factors;
     Response response;
     Running<ROWS> running;
 
-    __device__ void begin()
+    __device__ void begin(long long begin, int rows)
     {
+#if STAGE == 2
+        if (static_cast<int>(threadIdx.x) < rows) factors[threadIdx.x] = alpha * Sum(drop.keep(begin + threadIdx.x, layer));
+        __syncthreads();
+#endif
         if (MOMENTS) running.clear();
     }
     __device__ void prepare(int o, int)
@@ -100,7 +107,7 @@ struct Finish {
 #if STAGE == 1
         y[at] = narrow<T>(response.choose([=](auto activation) { return activation(sum); }));
 #else
-        const T result = narrow<T>(widen(x[at]) + alpha * Sum(drop.keep(begin + r, layer)) * sum);
+        const T result = narrow<T>(widen(x[at]) + factors[r] * sum);
         y[at] = result;
         if (MOMENTS) running.add(r, widen(result));
 #endif
@@ -129,6 +136,9 @@ extern "C" __global__ void geo_hop(const T* __restrict__ from, const T* x, T* y,
 #ifdef CUDAGRAPH_HOST
     __shared__ Kept kept;
     finish.kept = &kept;
+#else
+    __shared__ Sum factors[ROWS];
+    finish.factors = factors;
 #endif
     gather(in, finish);
 }

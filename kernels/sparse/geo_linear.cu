@@ -14,7 +14,7 @@ struct Store {
     T* y;
     int outputs;
 
-    __device__ void begin() {}
+    __device__ void begin(long long, int) {}
     __device__ void prepare(int, int) {}
     __device__ void end(long long, int) {}
 #ifdef CUDAGRAPH_HOST

@@ -77,14 +77,15 @@ template <int EXTRA> struct Window {
     {
         const unsigned int row = cell / WIDTH, column = cell - row * WIDTH;
         const unsigned int down = row - top, right = column - left;
-        const unsigned int y = down < down + HEIGHT ? down : down + HEIGHT, x = right < right + WIDTH ? right : right + WIDTH;
-        return (y < static_cast<unsigned int>(tall)) & (x < static_cast<unsigned int>(broad)) ? static_cast<int>(y * PITCH + x) : -1;
+        const unsigned int y = min(down, down + HEIGHT), x = min(right, right + WIDTH);
+        const bool outside = (y >= static_cast<unsigned int>(tall)) | (x >= static_cast<unsigned int>(broad));
+        return static_cast<int>(y * PITCH + x) | -static_cast<int>(outside);
     }
 };
 using Outer = Window<2 * HALO>;  // of norm(x)
 using Inner = Window<HALO>;      // of the hidden layer
 
-// The arrays of a layer.
+// The arrays of a net, and whose turn it is. Pointers stay as the launch gave them, where they cost no registers.
 struct Layer {
     const T* x;
     T* y;
@@ -92,14 +93,16 @@ struct Layer {
     const I* index;
     const P *scale, *shift;
     Responses responses;
-    int first;  // feature of the layer in the responses
+    int begin;  // the layer's first feature
 
-    __device__ Sum bias(const T* of, int o) const { return BIAS ? Sum(widen(of[o])) : Sum(0); }
+    __device__ Sum bias(const T* of, int o) const { return BIAS ? Sum(widen(of[begin + o])) : Sum(0); }
+    __device__ long long tap(int o) const { return (static_cast<long long>(begin) + o) * FAN_IN; }
+    __device__ Response response(int o) const { return response_of(responses, begin + o); }
     __device__ Sum normal(Sum value, const Row& row, int cell) const
     {
 #if NORM > 0
-        value = (value - row.mean) * row.inverse * Sum(scale[cell]);
-        if (NORM == 2) value += Sum(shift[cell]);
+        value = (value - row.mean) * row.inverse * Sum(scale[begin + cell]);
+        if (NORM == 2) value += Sum(shift[begin + cell]);
 #endif
         return value;
     }
@@ -110,6 +113,10 @@ struct Layer {
 constexpr int MOST = BROAD + 2 * HALO;  // hidden cells in a row
 
 struct Memory {
+    // A row of cells for each row of x. Rows of x may be apart by a power of two, and share a few lines of the cache: so they
+    // are read and written one after the other, never side by side.
+    alignas(64) Lanes line[LANES][Outer::PITCH / LANES + 2];
+    SeenLanes<LANES> steps[BROAD / LANES];
     alignas(64) Lanes x[Outer::CELLS];
     alignas(64) Lanes hidden[Inner::CELLS];
     alignas(64) Sum weight[MOST * FAN_IN];
@@ -140,8 +147,8 @@ struct Worker {
     Lanes normal(Lanes value, int cell) const
     {
 #if NORM > 0
-        value = (value - mean) * inverse * Sum(layer.scale[cell]);
-        if (NORM == 2) value += Sum(layer.shift[cell]);
+        value = (value - mean) * inverse * Sum(layer.scale[layer.begin + cell]);
+        if (NORM == 2) value += Sum(layer.shift[layer.begin + cell]);
 #endif
         return value;
     }
@@ -156,24 +163,26 @@ struct Worker {
         for (int row = 0; row < window.tall; ++row) {
             const int line = (window.top + row) % HEIGHT * WIDTH;
             runs(window.left, window.broad, [&](int column, int at, int run) {
+                const int cell = line + column;
+                for (int r = 0; r < count; ++r) {
+                    for (int i = 0; i < run; i += LANES) memory.line[r][i / LANES] = load_lanes(layer.x + (first + r) * FEATURES + cell + i, run - i);
+                }
+                Lanes* to = memory.x + row * Outer::PITCH + at;
                 for (int i = 0; i < run; i += LANES) {
-                    const int from = run - i < LANES && run > LANES ? run - LANES : i;  // the last vectors overlap
-                    const int cell = line + column + from, cells = run - from < LANES ? run - from : LANES;
                     Lanes lanes[LANES];
-                    for (int r = 0; r < LANES; ++r) lanes[r] = r < count ? load_lanes(layer.x + (first + r) * FEATURES + cell, cells) : Lanes{};
+                    for (int r = 0; r < LANES; ++r) lanes[r] = memory.line[r][i / LANES];
                     transpose(lanes);
-                    Lanes* to = memory.x + row * Outer::PITCH + at + from;
-                    for (int c = 0; c < cells; ++c) to[c] = normal(lanes[c], cell + c);
+                    for (int c = 0; c < LANES && i + c < run; ++c) to[i + c] = normal(lanes[c], cell + i + c);
                 }
             });
         }
     }
 
     // Lays out the taps of `run` outputs from `o` on; whether one of them lies outside of the window.
-    template <class Window> bool lay_out(const Window& window, const T* weight, int o, int run) const
+    template <class Window> bool lay_out(const Window window, const T* __restrict__ weight, int o, int run) const
     {
-        const I* index = layer.index + static_cast<long long>(o) * FAN_IN;
-        weight += static_cast<long long>(o) * FAN_IN;
+        const I* __restrict__ index = layer.index + layer.tap(o);
+        weight += layer.tap(o);
         int* __restrict__ place = memory.place;
         Sum* __restrict__ widened = memory.weight;
         int outside = 0;
@@ -196,7 +205,7 @@ struct Worker {
         if (outside) {
             Lanes sum = Lanes{} + bias;
             for (int j = 0; j < FAN_IN; ++j) {
-                sum += (place[j] < 0 ? far(static_cast<int>(layer.index[static_cast<long long>(o) * FAN_IN + j])) : from[place[j]]) * weight[j];
+                sum += (place[j] < 0 ? far(static_cast<int>(layer.index[layer.tap(o) + j])) : from[place[j]]) * weight[j];
             }
             return sum;
         }
@@ -214,11 +223,11 @@ struct Worker {
     {
         Lanes sum = Lanes{} + layer.bias(layer.bias1, cell);
         for (int j = 0; j < FAN_IN; ++j) {
-            const long long tap = static_cast<long long>(cell) * FAN_IN + j;
+            const long long tap = layer.tap(cell) + j;
             const int from = layer.index[tap], place = window.place(static_cast<unsigned int>(from));
             sum += (place < 0 ? far_x(from) : memory.x[place]) * Sum(widen(layer.weight1[tap]));
         }
-        return response_of(layer.responses, layer.first + cell).template operator()<LANES>(sum);
+        return layer.response(cell).template operator()<LANES>(sum);
     }
 
     void hide(const Outer& outer, const Inner& inner) const
@@ -228,7 +237,7 @@ struct Worker {
             runs(inner.left, inner.broad, [&](int column, int at, int run) {
                 const int o = line + column;
                 const bool outside = lay_out(outer, layer.weight1, o, run);
-                memory.ready.prepare(layer.responses, layer.first + o, run);
+                memory.ready.prepare(layer.responses, layer.begin + o, run);
                 Lanes* __restrict__ to = memory.hidden + row * Inner::PITCH + at;
                 for (int i = 0; i < run; ++i) {
                     const Lanes sum = hop(memory.x, i, o + i, layer.bias(layer.bias1, o + i), outside, [&](int cell) { return far_x(cell); });
@@ -244,23 +253,22 @@ struct Worker {
             const int line = (tile.top + row) * WIDTH + tile.left;
             const bool outside = lay_out(inner, layer.weight2, line, tile.broad);
             for (int at = 0; at < tile.broad; at += LANES) {
-                const int cells = tile.broad - at < LANES ? tile.broad - at : LANES;
                 Lanes lanes[LANES];
                 for (int c = 0; c < LANES; ++c) {
-                    if (c >= cells) {
-                        lanes[c] = Lanes{};
-                        continue;
-                    }
-                    const int o = line + at + c;
-                    lanes[c] = hop(memory.hidden, at + c, o, layer.bias(layer.bias2, o), outside, [&](int cell) { return far_hidden(outer, cell); });
+                    const int i = at + c < tile.broad ? at + c : tile.broad - 1, o = line + i;  // what is too much repeats the last one
+                    lanes[c] = hop(memory.hidden, i, o, layer.bias(layer.bias2, o), outside, [&](int cell) { return far_hidden(outer, cell); });
                 }
                 transpose(lanes);
-                if (MOMENTS) seen.next(cells);
-                for (int r = 0; r < count; ++r) {
+                for (int r = 0; r < LANES; ++r) memory.line[r][at / LANES] = lanes[r];
+                if (MOMENTS) seen.next(tile.broad - at), memory.steps[at / LANES] = seen;
+            }
+            for (int r = 0; r < count; ++r) {
+                for (int at = 0; at < tile.broad; at += LANES) {
                     const long long start = (first + r) * FEATURES + line + at;
-                    const Lanes value = as_stored(load_lanes(layer.x + start, cells) + memory.factors[r] * lanes[r]);
-                    store_lanes(layer.y + start, value, cells);
-                    if (MOMENTS) memory.running[r].add(value, seen.present, seen.share);
+                    const int i = at / LANES;
+                    const Lanes value = as_stored(load_lanes(layer.x + start, tile.broad - at) + memory.factors[r] * memory.line[r][i]);
+                    store_lanes(layer.y + start, value, tile.broad - at);
+                    if (MOMENTS) memory.running[r].add(value, memory.steps[i].present, memory.steps[i].share);
                 }
             }
         }
@@ -275,6 +283,9 @@ OUTLINE void run(Memory& memory, const Layer& layer, long long first, int count,
     SeenLanes<LANES> seen;
     seen.clear();
     for (auto& one : memory.running) one.clear();
+    for (auto& line : memory.line) {
+        for (auto& lanes : line) lanes = Lanes{};
+    }
     for (int i = first_tile(piece, pieces); i < first_tile(piece + 1, pieces); ++i) {
         const Tile tile = Tile::number(i);
         const Outer outer(tile);
@@ -319,11 +330,11 @@ struct Worker {
     // Adds up what the taps of output `o` find in `from`; far(plane, cell) stands for what is not there.
     template <class Window, class Far> __device__ void hop(Lanes (&sum)[PLANES], const Lanes* from, const Window& window, const T* weight, int o, Sum bias, Far far) const
     {
-        const long long first_tap = static_cast<long long>(o) * FAN_IN;
+        const long long first_tap = layer.tap(o);
         int outside = 0;
 #pragma unroll
         for (int q = 0; q < PLANES; ++q) sum[q] = Lanes::of([=](int) { return bias; });
-#pragma unroll 2
+#pragma unroll 1
         for (int j = 0; j < FAN_IN; j += CHUNK) {
             const Chunk<T> w = *reinterpret_cast<const Chunk<T>*>(weight + first_tap + j);
             const Chunk<I> at = *reinterpret_cast<const Chunk<I>*>(layer.index + first_tap + j);
@@ -349,7 +360,7 @@ struct Worker {
 
     __device__ Lanes far_hidden(const Outer& window, int plane, int cell) const
     {
-        const long long first_tap = static_cast<long long>(cell) * FAN_IN;
+        const long long first_tap = layer.tap(cell);
         const Sum bias = layer.bias(layer.bias1, cell);
         Lanes sum = Lanes::of([=](int) { return bias; });
 #pragma unroll 1
@@ -357,7 +368,7 @@ struct Worker {
             const int from = layer.index[first_tap + j], place = window.place(static_cast<unsigned int>(from));
             sum = sum + (place < 0 ? value(plane, from) : x[plane * Outer::CELLS + place]) * Sum(widen(layer.weight1[first_tap + j]));
         }
-        return response_of(layer.responses, layer.first + cell).template operator()<LANES>(sum);
+        return layer.response(cell).template operator()<LANES>(sum);
     }
 
     __device__ void hide(const Outer& outer, const Inner& inner) const
@@ -368,7 +379,7 @@ struct Worker {
             const int o = inner.cell(row, column);
             Lanes sum[PLANES];
             hop(sum, x, outer, layer.weight1, o, layer.bias(layer.bias1, o), [&](int q, int cell) { return value(q, cell); });
-            const Response response = response_of(layer.responses, layer.first + o);
+            const Response response = layer.response(o);
 #pragma unroll
             for (int q = 0; q < PLANES; ++q) hidden[q * Inner::CELLS + i] = response.template operator()<LANES>(sum[q]);
         }
@@ -397,16 +408,15 @@ struct Worker {
 
 #endif
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     geo_tile(const T* __restrict__ x, T* __restrict__ y, const T* __restrict__ weight1, const T* __restrict__ bias1, const T* __restrict__ weight2,
              const T* __restrict__ bias2, const I* __restrict__ index, const P* __restrict__ scale, const P* __restrict__ shift,
              const P* __restrict__ alpha, const P* __restrict__ amplitude, const P* __restrict__ frequency, const P* __restrict__ decay,
              const P* __restrict__ phase, const P* __restrict__ slope, const I* __restrict__ kind, float amplitude_low, float amplitude_high, float frequency_low, float frequency_high, float decay_low, float decay_high, float clip_max, const Q* __restrict__ frame, float p, unsigned int seed, bool training,
              const S* __restrict__ parts_in, long long piece_in, int pieces_in, S* __restrict__ parts, int pieces, long long rows, int layer)
 {
-    const long long begin = static_cast<long long>(layer) * FEATURES, taps = begin * FAN_IN;
-    const Layer own{x, y, weight1 + taps, bias1 + begin, weight2 + taps, bias2 + begin, index + taps, scale + begin, shift + begin,
-                    {amplitude, frequency, decay, phase, slope, kind, amplitude_low, amplitude_high, frequency_low, frequency_high, decay_low, decay_high, clip_max}, static_cast<int>(begin)};
+    const Layer own{x, y, weight1, bias1, weight2, bias2, index, scale, shift,
+                    {amplitude, frequency, decay, phase, slope, kind, amplitude_low, amplitude_high, frequency_low, frequency_high, decay_low, decay_high, clip_max}, layer * FEATURES};
     const DropPath drop{reinterpret_cast<const unsigned int*>(frame), p, seed, training};
     const auto cells = [=](int i) {
         if (piece_in > 0) return static_cast<int>(piece_of(i, piece_in, FEATURES));
