@@ -16,6 +16,9 @@ from ..activation.formulas import ACTIVATIONS, activate
 from .launch import lengths, product, rows_of, samples, spatial
 from .window import SPATIAL, check_dtype, window
 
+LIBRARIES = ("cublas", "cudnn", "direct")
+_FUSED = ("none", "relu")  # activations that cuDNN computes with the convolution
+
 
 class Convolution(Block):
     """What convolutions over one, two and three dimensions share; `rank` is how many."""
@@ -38,7 +41,7 @@ class Convolution(Block):
         residual: bool = False,
         shift: bool = False,
         dtype: str = "float32",
-        library: bool | None = None,
+        library: str | None = None,
         tf32: bool = False,
         seed: int | None = None,
     ) -> None:
@@ -46,6 +49,7 @@ class Convolution(Block):
         subject = f"a {type(self).__name__}"
         check_channels(subject, in_channels, out_channels, groups)
         check_dtype(subject, dtype)
+        check_library(subject, library, LIBRARIES)
         if padding_mode != "zeros":
             raise DescriptionError(f"{subject} pads with zeros; put a Pad in front for {padding_mode!r}")
         self.window = window(subject, self.rank, kernel_size, stride, padding, dilation)
@@ -60,17 +64,34 @@ class Convolution(Block):
             kernel_shape = (out_channels, in_channels // groups, *self.window.kernel)
             self.weight = b.weight("weight", kernel_shape, dtype, start)
             self.bias = b.weight("bias", (out_channels,), dtype, start) if bias else None
-            self.activation = None if activation is None else b.option("activation", activation, ACTIVATIONS)
             if library is None:
-                library = _worth_a_product(in_channels // groups, out_channels // groups, self.window.taps)
-            if library and groups == 1 and activation is None and not (bias or residual or shift):
+                worth = _worth_a_product(in_channels // groups, out_channels // groups, self.window.taps)
+                library = "cublas" if worth else "direct"
+            fused = library == "cudnn" and not shift and activation in (None, *_FUSED)
+            choices = _FUSED if fused else ACTIVATIONS
+            self.activation = None if activation is None else b.option("activation", activation, choices)
+            if library == "cublas" and groups == 1 and activation is None and not (bias or residual or shift):
                 self.y = b.view(self._product(b, tf32), shape, name="y")
+                return
+            self.y = b.output("y", shape, dtype)
+            if library == "direct":
+                self._direct(b)
+            elif library == "cublas":
+                self._epilogue(b, self._product(b, tf32), folded=groups > 1)
+            elif fused:
+                added = {"bias": self.bias, "residual": self.residual}
+                given = {name: tensor for name, tensor in added.items() if tensor is not None}
+                self._cudnn(b, tf32, self.y, activation=self.activation or "none", **given)
             else:
-                self.y = b.output("y", shape, dtype)
-                if library:
-                    self._epilogue(b, self._product(b, tf32))
-                else:
-                    self._direct(b)
+                result = b.scratch(shape, dtype, name="product")
+                self._cudnn(b, tf32, result)
+                self._epilogue(b, result, folded=False)
+
+    def _cudnn(self, b: BlockBuilder, tf32: bool, y: Any, **more: Any) -> None:
+        """weight * x and what cuDNN adds to it in one go, in the layout that the tensors have."""
+        w = self.window
+        window = {"stride": w.stride, "dilation": w.dilation, "before": w.before, "after": w.after}
+        b.library("cudnn.convolution", x=self.x, weight=self.weight, y=y, tf32=tf32, **window, **more)
 
     def _product(self, b: BlockBuilder, tf32: bool) -> Any:
         """weight [O, K] @ columns [K, positions], in batches of samples, or of groups."""
@@ -109,11 +130,11 @@ class Convolution(Block):
             **extents,
         )
 
-    def _epilogue(self, b: BlockBuilder, result: Any) -> None:
+    def _epilogue(self, b: BlockBuilder, result: Any, *, folded: bool) -> None:
+        """The bias and all that follows; `folded`: channels come before samples in the result."""
         count = samples(self.x, self.in_channels, self.rank)
         positions = product(self.window.outputs(lengths(self.x, self.rank)))
         strips = ceil_div(positions, 4 * 256)
-        folded = self.groups > 1
         b.kernel(
             "convolution/channel_epilogue",
             grid=maximum(1, strips * count * self.out_channels),
@@ -197,8 +218,9 @@ class Conv1d(Convolution):
     (float16, bfloat16, float32, float64); sums are float32 (float64 for float64). Arguments and names as in torch,
     and: padding "causal" pads in front only; `activation` ("none", "relu", ..., changeable live) and a second input
     `residual` are computed in the same pass, and `shift`: [..., O], added to whole channels of a sample. Weights
-    start uniform in +-1/sqrt(I K / groups), from `seed`. By cuBLAS on unfolded columns, or with `library=False` (chosen
-    for few channels per group) by a direct kernel.
+    start uniform in +-1/sqrt(I K / groups), from `seed`. `library`: "cublas" (unfolded columns), "direct" (a kernel of
+    ours; None takes it for few channels per group) or "cudnn", which computes bias, residual and "none" or "relu" too;
+    `activation` is one of these two then, others and `shift` are a kernel behind it. tf32=True may round float32.
     `DescriptionError` for arguments that contradict each other, `ShapeError` for an input smaller than the window.
     """
 
@@ -229,6 +251,14 @@ class Conv3d(Convolution):
 def uniform(random: np.random.Generator, bound: float) -> Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray]:
     """An initialiser: uniform in +-bound."""
     return lambda shape, dtype: random.uniform(-bound, bound, shape).astype(dtype)
+
+
+def check_library(subject: str, library: str | None, choices: tuple[str, ...]) -> None:
+    """`DescriptionError` for a library that is none of the choices, and not None."""
+    if library is not None and library not in choices:
+        raise DescriptionError(
+            f"{subject}: library is {', '.join(map(repr, choices))} or None, which chooses, not {library!r}"
+        )
 
 
 def check_channels(subject: str, in_channels: int, out_channels: int, groups: int) -> None:

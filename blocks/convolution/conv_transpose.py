@@ -13,7 +13,7 @@ from cudagraph.errors import DescriptionError
 from cudagraph.shape import Size
 
 from ..activation.formulas import ACTIVATIONS, activate
-from .conv import check_channels, uniform
+from .conv import check_channels, check_library, uniform
 from .launch import lengths, product, rows_of, samples
 from .window import SPATIAL, Window, check_dtype, per_dimension, three, window
 
@@ -36,7 +36,7 @@ class _ConvTranspose(Block):
         *,
         activation: str | None = None,
         dtype: str = "float32",
-        library: bool | None = None,
+        library: str | None = None,
         tf32: bool = False,
         seed: int | None = None,
     ) -> None:
@@ -46,7 +46,8 @@ class _ConvTranspose(Block):
         check_dtype(subject, dtype)
         if padding_mode != "zeros" or isinstance(padding, str):
             raise DescriptionError(f"{subject} takes padding as numbers, of zeros; not {padding!r}, {padding_mode!r}")
-        if library and groups > 1:
+        check_library(subject, library, ("cublas", "direct"))
+        if library == "cublas" and groups > 1:
             raise DescriptionError(f"{subject} with groups has no library path; leave library to choose itself")
         self.window = window(subject, self.rank, kernel_size, stride, padding, dilation)
         self.extra = _output_padding(subject, self.window, output_padding)
@@ -61,7 +62,7 @@ class _ConvTranspose(Block):
             self.activation = None if activation is None else b.option("activation", activation, ACTIVATIONS)
             self.y = b.output("y", (*self.x.shape[: -1 - self.rank], out_channels, *outer), dtype)
             shared = self._shared(in_channels, outer)
-            if library or (library is None and groups == 1 and in_channels >= 8):
+            if library == "cublas" or (library is None and groups == 1 and in_channels >= 8):
                 columns = self._product(b, in_channels, tf32)
                 b.kernel("convolution/col2im", col=columns, bias=columns if self.bias is None else self.bias, **shared)
             else:
@@ -127,8 +128,8 @@ class ConvTranspose1d(_ConvTranspose):
     x: [..., I, W], weight: [I, O / groups, K], bias: [O], y: [..., O, W'] of one floating-point type (float16,
     bfloat16, float32, float64), W' = (W - 1) stride - 2 padding + dilation (K - 1) + output_padding + 1; sums are
     float32 (float64 for float64). Arguments as in torch (the order of groups and dilation too), and `activation`,
-    changeable live. A matrix product and a gather without atomics, or with `library=False` (chosen for groups and few
-    channels) one direct kernel. `DescriptionError` for arguments that contradict each other. Zeiler et al. 2010.
+    changeable live. A matrix product and a gather without atomics, or with library="direct" (chosen for groups and
+    few channels) one direct kernel. `DescriptionError` for arguments that contradict each other. Zeiler et al. 2010.
     """
 
     rank = 1

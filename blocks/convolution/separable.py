@@ -43,7 +43,7 @@ class DepthwiseConv(Convolution):
         self.rank = checked_dims("DepthwiseConv", dims)
         super().__init__(
             channels, channels * multiplier, kernel_size, stride, padding, dilation, channels, bias,
-            activation=activation, residual=residual, dtype=dtype, library=False, seed=seed,
+            activation=activation, residual=residual, dtype=dtype, library="direct", seed=seed,
         )  # fmt: skip
 
 

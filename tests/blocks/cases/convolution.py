@@ -68,7 +68,7 @@ def wrong(make: Any, message: str) -> Misuse:
 
 CASES = [
     Case(
-        lambda dtype: Conv2d(5, 12, 3, padding=1, activation="relu", dtype=dtype, seed=1, library=True),
+        lambda dtype: Conv2d(5, 12, 3, padding=1, activation="relu", dtype=dtype, seed=1, library="cublas"),
         images(5, 4),
         FLOATS,
         SIZES,
@@ -89,7 +89,7 @@ CASES = [
     ),
     Case(
         lambda dtype: Conv2d(
-            4, 8, 3, padding=1, groups=2, activation="relu", residual=True, dtype=dtype, seed=2, library=False
+            4, 8, 3, padding=1, groups=2, activation="relu", residual=True, dtype=dtype, seed=2, library="direct"
         ),
         images(4, 6, residual=(8, 6)),
         FLOATS,
@@ -97,6 +97,25 @@ CASES = [
         hot={"activation": "none"},
         tolerances=SUMS,
         name="Conv2d without library",
+    ),
+    Case(
+        lambda dtype: Conv2d(
+            4, 8, 3, 2, 1, groups=2, activation="relu", residual=True, dtype=dtype, seed=2, library="cudnn"
+        ),
+        lambda random, size, dtype: {
+            "x": random.standard_normal((2, 4, 5, size)).astype(dtype),
+            "residual": random.standard_normal((2, 8, 3, (size + 1) // 2)).astype(dtype),
+        },
+        FLOATS,
+        SIZES,
+        hot={"activation": "none"},
+        tolerances=SUMS,
+        misuses=(
+            wrong(
+                lambda: Conv2d(4, 8, 3, library=True), "'cublas', 'cudnn', 'direct' or None, which chooses, not True"
+            ),
+        ),
+        name="Conv2d by cuDNN",
     ),
     *(
         Case(
@@ -111,9 +130,9 @@ CASES = [
             FLOATS,
             SIZES,
             tolerances=SUMS,
-            name=f"Conv2d with a shift, {'by a product' if library else 'directly'}",
+            name=f"Conv2d with a shift, library={library}",
         )
-        for library in (True, False)
+        for library in ("cublas", "direct", "cudnn")
     ),
     Case(
         lambda dtype: Conv2d(16, 8, 1, bias=False, dtype=dtype, seed=3),
@@ -145,7 +164,7 @@ CASES = [
         misuses=(
             wrong(lambda: ConvTranspose1d(4, 6, 3, output_padding=1), "has to be smaller than stride"),
             wrong(lambda: ConvTranspose1d(4, 6, 3, padding_mode="reflect"), "as numbers"),
-            wrong(lambda: ConvTranspose1d(4, 6, 3, groups=2, library=True), "no library path"),
+            wrong(lambda: ConvTranspose1d(4, 6, 3, groups=2, library="cublas"), "no library path"),
         ),
     ),
     Case(
