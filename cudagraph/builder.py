@@ -36,7 +36,7 @@ from .dtypes import parse_dtype
 from .elementwise import Operand as ElementwiseOperand
 from .elementwise import broadcast_arguments, count_name, elementwise_source, names_in
 from .errors import DescriptionError
-from .iteration import Iteration
+from .iteration import Iteration, vector_threads
 from .kernel_arguments import bind_arguments, ctype_of, is_scalar_operand
 from .library import OPERATIONS
 from .option import Option
@@ -283,7 +283,7 @@ class BlockBuilder:
         )
 
     def elementwise(self, expression: str, /, *, threads: int = 256, **arguments: Any) -> None:
-        """A kernel written from an expression, one thread per element of its first output: "y = a * x + c".
+        """A kernel written from an expression, for each element of its first output: "y = a * x + c".
 
         The right side is CUDA C++; several assignments are separated by `;`. Names are bound like kernel arguments;
         tensors of one element and parameters apply to every element. What is read broadcasts to the first output, as
@@ -302,17 +302,18 @@ class BlockBuilder:
         result = arguments[next(iter(outputs))]
         alike = tuple(arguments[name] for name, operand in (outputs | inputs).items() if not operand.scalar)
         counted = arguments | {count_name(arguments): result.size}
+        elements = vector_threads(result.size)
         if all(is_written_alike(operand, result) for operand in alike):
-            self._launch(source, counted, threads, result.size, alike=alike)
+            self._launch(source, counted, threads, elements, alike=alike)
             return
         tensors = {name: arguments[name] for name, operand in inputs.items() if not operand.scalar}
         iteration = Iteration(f"{self._block.path}: {expression!r}", result, tensors)
         with self.where(iteration.is_plain):
-            self._launch(source, counted, threads, result.size, alike=alike)
+            self._launch(source, counted, threads, elements, alike=alike)
         with self.where(equal(iteration.is_plain, 0)):
             source = elementwise_source(expression, inputs, outputs, values, broadcast=True)
             sizes, macros = broadcast_arguments(iteration, tensors, arguments)
-            launch = iteration.launch(1)
+            launch = iteration.launch()
             made = tuple(arguments[name] for name, operand in outputs.items() if not operand.scalar)
             self._launch(source, arguments | sizes, launch["threads"], None, launch["grid"], 0, macros, made)
 

@@ -1,7 +1,8 @@
-"""Kernels written from an expression: "y = a * x + c" becomes a CUDA C++ kernel with one thread per element.
+"""Kernels written from an expression: "y = a * x + c" becomes a CUDA C++ kernel.
 
-The expression goes, as it is, into a device function whose arguments carry its names; the kernel loads, calls, stores.
-There are two kernels of an expression: one for operands that are alike, and one for operands that broadcast.
+The expression goes, as it is, into a device function whose arguments carry its names; the kernel calls it for every
+element, which `vectors.cuh` moves 16 bytes at a time. There are two kernels of an expression: one for operands that are
+alike, and one for operands that broadcast.
 Half precision is computed in float. A literal such as 0.5 has the precision of the operands, as in NumPy.
 """
 
@@ -19,7 +20,8 @@ from .iteration import OUTER, Iteration
 from .shape import SizeLike
 from .source import CudaSource
 
-_RESERVED = frozenset(("element", "elementwise", "Compute", "Literal", "threadIdx", "blockIdx", "blockDim", "gridDim"))
+_FUNCTIONS = frozenset(("elementwise", "for_each_element", "row_of", "same"))
+_RESERVED = _FUNCTIONS | {"Compute", "Literal", "threadIdx", "blockIdx", "blockDim", "gridDim"}
 _HALVES = (parse_dtype("float16"), parse_dtype("bfloat16"))
 
 
@@ -117,10 +119,10 @@ class _Kernel:
         opened = [ctype for ctype in self.types() if _is_open(ctype)]
         halves = {c_type(C_TYPES[ctype]) for ctype in self.types() if C_TYPES.get(ctype) in _HALVES}
         headers = [header for half, header in HEADERS.items() if opened or half in halves]
-        lines = [f"#include <{header}>" for header in headers]
+        lines = ['#include "vectors.cuh"', *(f"#include <{header}>" for header in headers)]
         if opened:
             lines.append(_OPEN_TYPES % " + ".join(f"Compute<{ctype}>::literal()" for ctype in opened))
-        return [*lines, ""] if lines else []
+        return [*lines, ""]
 
     def function(self) -> list[str]:
         """The expression as a device function, its outputs by reference."""
@@ -130,20 +132,14 @@ class _Kernel:
         return [f"static __device__ inline void elementwise({', '.join(arguments)})", "{", *lines, "}"]
 
     def kernel(self, entry: str) -> list[str]:
-        """Load, compute, store."""
+        """Every element, through the function."""
         arguments = [f"const {operand.ctype}* {name}" for name, operand in self.inputs.items()]
         arguments += [f"{operand.ctype}* {name}" for name, operand in self.outputs.items()]
         arguments += [f"{operand.ctype} {name}" for name, operand in self.values.items()]
-        results = [f"        {_computed(operand.ctype)} {self.result(name)};" for name, operand in self.outputs.items()]
-        loads = [self.load(name) for name in self.readable()] + [self.result(name) for name in self.outputs]
         return [
             f'extern "C" __global__ void {entry}({", ".join([*arguments, *self.counts()])})',
             "{",
-            *self.place(),
-            *results,
-            f"        elementwise({', '.join(loads)});",
-            *(f"        {name}[{self.element()}] = {self.store(name)};" for name in self.outputs),
-            "    }",
+            *(f"    {line}" for line in self.elements()),
             "}",
         ]
 
@@ -151,32 +147,39 @@ class _Kernel:
         """Arguments that say how many elements there are."""
         return [f"long long {self.count()}"]
 
-    def place(self) -> list[str]:
-        """The element of a thread, if it has one."""
+    def elements(self) -> list[str]:
+        """The call that goes through the elements."""
+        return self.each(self.count())
+
+    def each(self, count: str) -> list[str]:
+        """Load, compute, store."""
+        elements = [f"const {operand.ctype} {name}" for name, operand in self.inputs.items()]
+        elements += [f"{operand.ctype}& {name}" for name, operand in self.outputs.items()]
+        converted = [name for name, operand in self.outputs.items() if _computed(operand.ctype) != operand.ctype]
+        results = [self.result(name) if name in converted else name for name in self.outputs]
+        arrays = [self.array(name) for name in (*self.inputs, *self.outputs)]
         return [
-            "    const long long element = blockIdx.x * (long long)blockDim.x + threadIdx.x;",
-            f"    if (element < {self.count()}) {{",
+            f"for_each_element({count}, [=]({', '.join(elements)}) {{",
+            *(f"    {_computed(self.outputs[name].ctype)} {self.result(name)};" for name in converted),
+            f"    elementwise({', '.join([*map(self.load, self.readable()), *results])});",
+            *(f"    {name} = {self.store(name)};" for name in converted),
+            f"}}, {', '.join(arrays)});",
         ]
+
+    def array(self, name: str) -> str:
+        """Where an operand has its elements."""
+        return f"same({name}[0])" if name in self.inputs and self.inputs[name].scalar else name
 
     def count(self) -> str:
         return count_name((*self.inputs, *self.outputs, *self.values))
-
-    def element(self) -> str:
-        """Where the outputs have the element."""
-        return "element"
-
-    def place_of(self, name: str) -> str:
-        """Where an input has the element."""
-        return "element"
 
     def readable(self) -> dict[str, Operand]:
         return self.inputs | self.values
 
     def load(self, name: str) -> str:
-        """One operand in its type of computation."""
-        operand = self.readable()[name]
-        place = "" if name in self.values else "[0]" if operand.scalar else f"[{self.place_of(name)}]"
-        return _cast(_computed(operand.ctype), operand.ctype, name + place)
+        """An element in its type of computation."""
+        ctype = self.readable()[name].ctype
+        return _cast(_computed(ctype), ctype, name)
 
     def result(self, name: str) -> str:
         """A local for an output that is free of the other names."""
@@ -201,7 +204,7 @@ class _Kernel:
 
 
 class _BroadcastKernel(_Kernel):
-    """The kernel for operands that broadcast: a column per thread in x, a row in y and z."""
+    """The kernel for operands that broadcast: columns in x, a row in y and z."""
 
     def own(self, name: str) -> str:
         """A name of the kernel itself, free of those that are bound."""
@@ -213,37 +216,41 @@ class _BroadcastKernel(_Kernel):
     def tensors(self) -> list[str]:
         return [name for name, operand in self.inputs.items() if not operand.scalar]
 
-    def place(self) -> list[str]:
+    def elements(self) -> list[str]:
         own = self.own
-        row, column, rest, index = map(own, ("row", "column", "rest", "index"))
+        row, rest, index = map(own, ("row", "rest", "index"))
         extents = ", ".join(own(f"extent_{i}") for i in range(OUTER - 1))
         numbers = range(len(self.tensors()))
-        lines = [
-            f"    const long long {column} = blockIdx.x * (long long)blockDim.x + threadIdx.x;",
-            f"    const long long {row} = (blockIdx.z * (long long)gridDim.y + blockIdx.y) * blockDim.y + threadIdx.y;",
-            f"    if ({column} < {own('columns')} && {row} < {own('rows')}) {{",
-            f"        const unsigned {own('extent')}[] = {{{extents}, 1}};",
-        ]
+        lines = [f"const unsigned {own('extent')}[] = {{{extents}, 1}};"]
         for i in numbers:
             strides = ", ".join(own(f"stride_{i}_{k}") for k in range(OUTER))
-            lines.append(f"        const long long {own(f'stride_{i}')}[] = {{{strides}}};")
-            lines.append(f"        long long {own(f'at_{i}')} = {own(f'STEP_{i}')} * {column};")
+            lines.append(f"const long long {own(f'stride_{i}')}[] = {{{strides}}};")
+            lines.append(f"long long {own(f'at_{i}')} = 0;")
+        lines += [
+            f"unsigned {rest} = {row};",
+            f"for (int {index} = 0; {index} < {own('RANK')}; {index}++) {{",
+            f"    const bool {own('last')} = {index} + 1 == {own('RANK')};",
+            f"    const unsigned {own('step')} = {own('last')} ? {rest} : {rest} % {own('extent')}[{index}];",
+            *(f"    {own(f'at_{i}')} += {own('step')} * {own(f'stride_{i}')}[{index}];" for i in numbers),
+            f"    if (!{own('last')}) {rest} /= {own('extent')}[{index}];",
+            "}",
+            *self.each(own("columns")),
+        ]
         return [
-            *lines,
-            f"        unsigned {rest} = {row};",
-            f"        for (int {index} = 0; {index} < {own('RANK')}; {index}++) {{",
-            f"            const bool {own('last')} = {index} + 1 == {own('RANK')};",
-            f"            const unsigned {own('step')} = {own('last')} ? {rest} : {rest} % {own('extent')}[{index}];",
-            *(f"            {own(f'at_{i}')} += {own('step')} * {own(f'stride_{i}')}[{index}];" for i in numbers),
-            f"            if (!{own('last')}) {rest} /= {own('extent')}[{index}];",
-            "        }",
+            f"const long long {row} = (blockIdx.z * (long long)gridDim.y + blockIdx.y) * blockDim.y + threadIdx.y;",
+            f"if ({row} < {own('rows')}) {{",
+            *(f"    {line}" for line in lines),
+            "}",
         ]
 
-    def element(self) -> str:
-        return f"{self.own('row')} * {self.own('columns')} + {self.own('column')}"
-
-    def place_of(self, name: str) -> str:
-        return self.own(f"at_{self.tensors().index(name)}")
+    def array(self, name: str) -> str:
+        """Where the row of an operand begins."""
+        if name in self.outputs:
+            return f"{name} + {self.own('row')} * {self.own('columns')}"
+        if name not in self.tensors():
+            return super().array(name)
+        number = self.tensors().index(name)
+        return f"row_of<{self.own(f'STEP_{number}')}>({name}, {self.own(f'at_{number}')})"
 
 
 def broadcast_arguments(
@@ -273,7 +280,7 @@ def _free(bound: Collection[str]) -> Callable[[str], str]:
     return lambda name: name + "_" * (longest + 1)
 
 
-_OWN = re.compile(r"(rows?|columns?|rest|index|step|last|extent|RANK|(extent|stride|at|STEP)_\d+|stride_\d+_\d+)_*")
+_OWN = re.compile(r"(rows?|columns|rest|index|step|last|extent|RANK|(extent|stride|at|STEP)_\d+|stride_\d+_\d+)_*")
 
 _OPEN_TYPES = """
 // Half precision is computed in float; a literal such as 0.5 is a double only beside types that are not.

@@ -1,4 +1,4 @@
-"""How a kernel walks over tensors that broadcast: rows and columns of the result, and where each operand has them.
+"""How many threads move the elements of tensors, and how they walk over tensors that broadcast: in rows and columns.
 
 Neighbouring dimensions in which every operand is either whole or stretched become one. The last of them are the
 columns, the others the rows: a thread finds its row with few divisions, and with none in the commonest shapes.
@@ -19,6 +19,7 @@ OUTER = 5
 
 THREADS = 256
 _MAX_GRID = 65535
+_ENOUGH_THREADS = 1 << 16
 
 Shaped = Any  # a port, another tensor, or a tuple of sizes
 
@@ -69,8 +70,18 @@ class Lanes(Size):
         return f"lanes({self.size})"
 
 
-def launch_of(rows: int | Size, columns: int | Size, per_thread: int) -> dict[str, tuple[SizeLike, ...]]:
-    """`threads=` and `grid=` for rows and columns: columns in x, in vectors of `per_thread`; rows in y, then in z."""
+def elements_per_thread(size: SizeLike) -> SizeLike:
+    """How many of so many elements a thread moves: 16, but fewer where the threads would not fill a GPU."""
+    return maximum(4, minimum(16, size // _ENOUGH_THREADS))
+
+
+def vector_threads(size: int | Size) -> SizeLike:
+    """How many threads to launch for kernels that move vectors: `elements=` of a kernel with `vectors.cuh`."""
+    return ceil_div(size, elements_per_thread(size))
+
+
+def launch_of(rows: int | Size, columns: int | Size, per_thread: SizeLike) -> dict[str, tuple[SizeLike, ...]]:
+    """`threads=` and `grid=` for rows and columns: columns in x, `per_thread` of them each; rows in y, then in z."""
     lanes = Lanes(ceil_div(columns, per_thread), THREADS)
     height = THREADS // lanes
     groups = maximum(1, ceil_div(rows, height))
@@ -124,9 +135,9 @@ class Iteration:
         number = self._names.index(operand)
         return self._size(f"stride {index} of {operand}", lambda walk: _item(walk.strides[number], index, 0))
 
-    def launch(self, per_thread: int) -> dict[str, tuple[SizeLike, ...]]:
-        """`threads=` and `grid=`: columns in x, in vectors of `per_thread`; rows in y, then in z."""
-        return launch_of(self.rows, self.columns, per_thread)
+    def launch(self) -> dict[str, tuple[SizeLike, ...]]:
+        """`threads=` and `grid=`: columns in x, several vectors for each thread; rows in y, then in z."""
+        return launch_of(self.rows, self.columns, elements_per_thread(self.rows * self.columns))
 
     def walk(self, scope: Scope) -> Walk:
         """The iteration for the shapes at hand; `ShapeError` when an operand does not broadcast to the result."""

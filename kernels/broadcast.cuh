@@ -2,8 +2,8 @@
 //
 // The shapes are collapsed into rows and columns when the plan is made. Along the columns an operand either has an element
 // for each (step 1) or one for all (step 0), which is known when the kernel is compiled; along the rows it has strides.
-// A thread makes four neighbouring columns of one row and moves them as vectors where everything is aligned. RANK, the
-// number of dimensions that the rows have, is a macro, so that rows of one dimension cost no division.
+// A thread moves vectors of one row: see vectors.cuh. RANK, the number of dimensions that the rows have, is a macro, so
+// that rows of one dimension cost no division.
 #pragma once
 
 #include "elementwise.cuh"
@@ -11,12 +11,6 @@
 #ifndef RANK
 #define RANK 2
 #endif
-
-// The row of this thread in a grid that has rows in y, then in z.
-__device__ inline long long this_row()
-{
-    return (blockIdx.z * static_cast<long long>(gridDim.y) + blockIdx.y) * blockDim.y + threadIdx.y;
-}
 
 // The indices of a row, the innermost first.
 struct RowIndex {
@@ -44,27 +38,7 @@ struct RowIndex {
     }
 };
 
-// One row of an operand.
-template <int STEP, class X> struct Row {
-    const X* first;
-
-    __device__ X operator[](long long column) const { return first[STEP * column]; }
-    __device__ bool is_aligned() const { return STEP == 0 || aligned(first); }
-    __device__ Four<X> four(long long column) const
-    {
-        if (STEP != 0) return *reinterpret_cast<const Four<X>*>(first + column);
-        return {first[0], first[0], first[0], first[0]};
-    }
-};
-
-template <int STEP, class X> __device__ inline Row<STEP, X> row_of(const X* x, long long offset) { return {x + offset}; }
-
 template <class Out, class F, class... Rows> __device__ inline void broadcast_row(long long columns, F f, Out* out, Rows... in)
 {
-    const long long first = 4 * (blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x);
-    if (first + 4 <= columns && aligned(out) && (... && in.is_aligned())) {
-        *reinterpret_cast<Four<Out>*>(out + first) = each<Out>(f, in.four(first)...);
-    } else {
-        for (long long column = first; column < columns && column < first + 4; ++column) out[column] = f(in[column]...);
-    }
+    for_each_element(columns, [=](Out& y, auto... x) { y = f(x...); }, out, in...);
 }

@@ -6,16 +6,17 @@ from typing import Any
 
 from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError, ShapeError
+from cudagraph.iteration import elements_per_thread, launch_of, vector_threads
 from cudagraph.option import Option
 from cudagraph.parameter import Parameter
 from cudagraph.port import Port
-from cudagraph.shape import Size, ceil_div, equal, maximum, minimum
+from cudagraph.shape import Size, equal, maximum
 
 
 def pointwise(b: BlockBuilder, x: Port, y: Port, activation: str | Option) -> None:
     """y = activation(x): the name of an activation, or an option of the block."""
     define: dict[str, Any] = {"ACTIVATION": activation}
-    b.kernel("activation/activation", elements=ceil_div(y.size, 4), define=define, x=x, y=y, n=y.size)
+    b.kernel("activation/activation", elements=vector_threads(y.size), define=define, x=x, y=y, n=y.size)
 
 
 def tuned(b: BlockBuilder, x: Port, y: Port, activation: str, *parameters: Parameter[Any]) -> None:
@@ -23,17 +24,12 @@ def tuned(b: BlockBuilder, x: Port, y: Port, activation: str, *parameters: Param
     first, second = (*parameters, 0.0)[:2]
     define: dict[str, Any] = {"ACTIVATION": activation, "PARAMETERS": len(parameters)}
     values: dict[str, Any] = {"first": first, "second": second}
-    b.kernel("activation/tuned", elements=ceil_div(y.size, 4), define=define, x=x, y=y, n=y.size, **values)
+    b.kernel("activation/tuned", elements=vector_threads(y.size), define=define, x=x, y=y, n=y.size, **values)
 
 
 def row_launch(rows: Any, columns: Any) -> dict[str, Any]:
-    """Threads and grid for rows of columns, four columns per thread: whole warps side by side, and rows above them."""
-    lanes = 32 * minimum(8, maximum(1, ceil_div(columns, 128)))
-    together = 256 // lanes
-    return {
-        "threads": (lanes, together),
-        "grid": (maximum(1, ceil_div(rows, together)), maximum(1, ceil_div(columns, 4 * lanes))),
-    }
+    """Threads and grid for rows of columns that are moved as vectors: columns in x; rows in y, then in z."""
+    return dict(launch_of(rows, columns, elements_per_thread(rows * columns)))
 
 
 def feature_launch(x: Port, features: int, axis: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
 from cudagraph.port import Port
-from cudagraph.shape import PortSpan, maximum, minimum
+from cudagraph.shape import PortSpan
 
 from ..channel_mixing.linear import Linear
 from .box import run_launch
@@ -167,11 +167,9 @@ def resample(
     b: BlockBuilder, x: Port, y: Port, batch: Any, before: Any, after: int, run: Any, *, average: bool
 ) -> None:
     """y = x with `after` rows of `run` elements for each `before`, by interpolation or by means."""
-    launch = run_launch(after, run)
     b.kernel(
         "layout/resample",
-        threads=launch["threads"],
-        grid=(launch["grid"], maximum(1, minimum(65535, batch))),
+        **run_launch(batch * after, run),
         define={"AVERAGE": int(average)},
         x=x,
         y=y,

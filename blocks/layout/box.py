@@ -9,6 +9,7 @@ from typing import Any
 
 from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
+from cudagraph.iteration import elements_per_thread, launch_of
 from cudagraph.parameter import Parameter
 from cudagraph.port import Port
 from cudagraph.shape import ceil_div, maximum, minimum
@@ -26,10 +27,8 @@ def product(sizes: Sequence[Any]) -> Any:
 
 
 def run_launch(rows: Any, run: Any) -> dict[str, Any]:
-    """`threads` and the grid along x of kernels whose threads copy runs, side by side."""
-    lanes = minimum(256, maximum(1, ceil_div(run, 8)))
-    beside = 256 // lanes
-    return {"threads": (lanes, beside), "grid": maximum(1, ceil_div(rows, beside))}
+    """`threads` and `grid` of kernels that copy runs: along a run in x; rows in y, then in z."""
+    return dict(launch_of(rows, run, elements_per_thread(rows * run)))
 
 
 def copy_box(
@@ -47,14 +46,11 @@ def copy_box(
     outer, inner = (dims[0], dims[1:]) if len(dims) > _MOST else ((1, 0, 0), dims)
     padded = [outer, *inner, *((1, 0, 0) for _ in range(_MOST - len(inner)))]
     rows = product([length for length, _, _ in inner])
-    launch = run_launch(rows, run)
-    grid = (launch["grid"], maximum(1, minimum(65535, outer[0])))
     by, most, step = moved or (None, 0, 0)
     lengths = {f"{name}{k}": extent[i] for i, name in enumerate("nxy") for k, extent in enumerate(padded)}
     b.kernel(
         "layout/copy_box",
-        threads=launch["threads"],
-        grid=grid,
+        **run_launch(rows, run),
         define={"DIMS": max(1, len(inner)), "MOVED": int(moved is not None)},
         x=x,
         moved=x if by is None else by,

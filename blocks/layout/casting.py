@@ -10,7 +10,7 @@ from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 from cudagraph.dtypes import parse_dtype, show
 from cudagraph.errors import DescriptionError
-from cudagraph.shape import ceil_div
+from cudagraph.iteration import vector_threads
 
 _ADAPTED = ("float16", "bfloat16", "float32", "float64")
 
@@ -32,7 +32,7 @@ class Cast(Block):
         with BlockBuilder(self) as b:
             self.x = b.input("x", (...,), "T")
             self.y = b.output("y", (...,), target)
-            b.kernel("layout/cast", elements=ceil_div(self.x.size, 4), x=self.x, y=self.y, n=self.x.size)
+            b.kernel("layout/cast", elements=vector_threads(self.x.size), x=self.x, y=self.y, n=self.x.size)
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """The same in NumPy."""

@@ -7,7 +7,7 @@ import numpy as np
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
-from cudagraph.shape import ceil_div, maximum, minimum
+from cudagraph.shape import maximum
 
 from .axis import axis_of
 from .box import copy_box, run_launch
@@ -74,11 +74,9 @@ class Roll(Block):
             self.y = b.output("y", self.axis.spec(), "T")
             outer, inner = self.axis.outer(self.x), self.axis.inner(self.x)
             length = self.x.shape[self.axis.index] * inner
-            lanes = minimum(256, maximum(1, ceil_div(length, 4)))
             b.kernel(
                 "layout/roll",
-                threads=(lanes, 256 // lanes),
-                grid=maximum(1, ceil_div(outer, 256 // lanes)),
+                **run_launch(outer, length),
                 x=self.x,
                 shift=self.shift,
                 y=self.y,
@@ -127,11 +125,9 @@ class Gather(Block):
             self.index = b.input("index", ("N",), "I")
             self.y = b.output("y", self.axis.spec("N"), "T")
             outer, inner = self.axis.outer(self.x), self.axis.inner(self.x)
-            launch = run_launch(self.index.size, inner)
             b.kernel(
                 "layout/gather",
-                threads=launch["threads"],
-                grid=(launch["grid"], maximum(1, minimum(65535, outer))),
+                **run_launch(outer * self.index.size, inner),
                 x=self.x,
                 index=self.index,
                 y=self.y,

@@ -8,8 +8,8 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.iteration import Iteration
-from cudagraph.shape import broadcast, ceil_div, equal
+from cudagraph.iteration import Iteration, vector_threads
+from cudagraph.shape import broadcast, equal
 
 from .broadcasting import launch_rows
 
@@ -31,7 +31,7 @@ class Binary(Block):
             iteration = Iteration(self.path, self.c, {"a": self.a, "b": self.b})
             define = {"OPERATION": self.operation}
             with b.where(iteration.is_plain):
-                b.kernel("math/binary", elements=ceil_div(size, 4), define=define, n=size, **tensors)
+                b.kernel("math/binary", elements=vector_threads(size), define=define, n=size, **tensors)
             with b.where(equal(iteration.is_plain, 0)):
                 launch_rows(b, "math/binary_broadcast", iteration, ("a", "b"), define, **tensors)
 

@@ -31,7 +31,7 @@ def launch_rows(
     macros = {"RANK": iteration.rank, **{f"STEP_{name.upper()}": iteration.step(name) for name in operands}}
     b.kernel(
         kernel,
-        **iteration.launch(4),
+        **iteration.launch(),
         define={**macros, **define},
         rows=iteration.rows,
         columns=iteration.columns,

@@ -6,7 +6,7 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div
+from cudagraph.iteration import vector_threads
 
 
 class Clamp(Block):
@@ -24,7 +24,9 @@ class Clamp(Block):
             self.high = b.parameter("high", high)
             self.y = b.output("y", self.x.shape, "T")
             size = self.y.size
-            b.kernel("math/clamp", elements=ceil_div(size, 4), x=self.x, y=self.y, low=self.low, high=self.high, n=size)
+            b.kernel(
+                "math/clamp", elements=vector_threads(size), x=self.x, y=self.y, low=self.low, high=self.high, n=size
+            )
 
     @staticmethod
     def reference(x: np.ndarray, *, low: float, high: float) -> np.ndarray:

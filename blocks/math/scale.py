@@ -8,9 +8,8 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.iteration import Iteration
+from cudagraph.iteration import Iteration, vector_threads
 from cudagraph.parameter import Parameter
-from cudagraph.shape import ceil_div
 from cudagraph.tensor import Weight
 
 from .broadcasting import channel_shape, channel_spans, check_channels, launch_rows, spread
@@ -47,7 +46,7 @@ class Scale(Block):
         self.factor = b.parameter("factor", factor)
         self.y = b.output("y", self.x.shape, "T")
         size = self.y.size
-        b.kernel("math/scale", elements=ceil_div(size, 4), x=self.x, y=self.y, factor=self.factor, n=size)
+        b.kernel("math/scale", elements=vector_threads(size), x=self.x, y=self.y, factor=self.factor, n=size)
 
     def _describe_channels(self, b: BlockBuilder, factor: Any, features: int, dtype: str) -> None:
         check_channels("a Scale", features, dtype)

@@ -6,7 +6,7 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div
+from cudagraph.iteration import vector_threads
 
 
 class TemperatureScaling(Block):
@@ -24,7 +24,12 @@ class TemperatureScaling(Block):
             self.y = b.output("y", self.x.shape, "T")
             size = self.y.size
             b.kernel(
-                "math/temperature", elements=ceil_div(size, 4), x=self.x, y=self.y, temperature=self.temperature, n=size
+                "math/temperature",
+                elements=vector_threads(size),
+                x=self.x,
+                y=self.y,
+                temperature=self.temperature,
+                n=size,
             )
 
     @staticmethod

@@ -8,7 +8,8 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import SizeLike, ceil_div
+from cudagraph.iteration import vector_threads
+from cudagraph.shape import SizeLike
 
 
 class _Unary(Block):
@@ -21,7 +22,7 @@ class _Unary(Block):
             self.x = b.input("x", (...,), "T")
             self.y = b.output("y", self.x.shape, "T")
             size = self.y.size
-            b.kernel(self.kernel, elements=ceil_div(size, 4), define=self.define, x=self.x, y=self.y, n=size)
+            b.kernel(self.kernel, elements=vector_threads(size), define=self.define, x=self.x, y=self.y, n=size)
 
 
 class Neg(_Unary):

@@ -6,7 +6,7 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div
+from cudagraph.iteration import vector_threads
 
 
 class VectorAdd(Block):
@@ -25,7 +25,7 @@ class VectorAdd(Block):
             self.c = b.output("c", self.a.shape, "T")
             b.kernel(
                 "math/vector_add",
-                elements=ceil_div(self.c.size, 4),
+                elements=vector_threads(self.c.size),
                 a=self.a,
                 b=self.b,
                 c=self.c,

@@ -6,7 +6,7 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div
+from cudagraph.iteration import vector_threads
 
 
 class ToneMap(Block):
@@ -23,7 +23,7 @@ class ToneMap(Block):
             self.picture = b.output("picture", self.light.shape, "uint8")
             b.kernel(
                 "particles/tone_map",
-                elements=ceil_div(self.light.size, 4),
+                elements=vector_threads(self.light.size),
                 light=self.light,
                 picture=self.picture,
                 exposure=self.exposure,

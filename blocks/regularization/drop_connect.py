@@ -6,7 +6,7 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div
+from cudagraph.iteration import vector_threads
 
 from ..channel_mixing.products import check_features, uniform
 from .noise import Noise, dropped, uniforms
@@ -44,7 +44,7 @@ class DropConnect(Block):
             masked = b.scratch((out_features, in_features), dtype)
             n = in_features * out_features
             values = {"x": self.weight, "y": masked, "n": n, **noise.arguments}
-            b.kernel("regularization/drop_connect", elements=ceil_div(n, 4), **values)
+            b.kernel("regularization/drop_connect", elements=vector_threads(n), **values)
             noise.advance(b)
             biased = {} if self.bias is None else {"bias": self.bias}
             b.library("cublas.gemm", a=self.x, b=masked, c=self.y, transpose_b=True, **biased)

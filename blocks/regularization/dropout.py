@@ -6,7 +6,8 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
-from cudagraph.shape import ceil_div, maximum
+from cudagraph.iteration import vector_threads
+from cudagraph.shape import maximum
 
 from ..activation.launch import row_launch
 from .noise import Noise, dropped, uniforms, words
@@ -29,7 +30,7 @@ class Dropout(Block):
             self.p, self.seed, self.training = noise.p, noise.seed, noise.training
             self.y = b.output("y", self.x.shape, "T", inplace=self.x)
             size = self.y.size
-            b.kernel("regularization/dropout", elements=ceil_div(size, 4), y=self.y, n=size, **noise.arguments)
+            b.kernel("regularization/dropout", elements=vector_threads(size), y=self.y, n=size, **noise.arguments)
             noise.advance(b)
 
     @staticmethod

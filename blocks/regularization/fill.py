@@ -10,9 +10,9 @@ import numpy as np
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
+from cudagraph.iteration import vector_threads
 from cudagraph.parameter import Parameter
 from cudagraph.port import Port
-from cudagraph.shape import ceil_div
 
 from ..initialisers import fan, fans, gain_of
 from .noise import uniforms, words
@@ -123,7 +123,7 @@ def _fill(
     seed: Parameter[Any] | int = 0,
 ) -> None:
     values = {"shift": shift, "scale": scale, "factor": factor, "seed": seed}
-    b.kernel("regularization/fill", elements=ceil_div(y.size, 4), define={"LAW": law}, y=y, n=y.size, **values)
+    b.kernel("regularization/fill", elements=vector_threads(y.size), define={"LAW": law}, y=y, n=y.size, **values)
 
 
 def _normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
 // y = activation(x)
 //
 // Layout: x and y have n contiguous elements of a floating-point type T; ACTIVATION is a name of activation.cuh.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors.
+// Idea:   memory speed is the limit: elements move as vectors.
 // Floor:  2 n elements of traffic; n (relu) to 30 n (mish) operations.
 // Variants: ACTIVATION=silu; ACTIVATION=gelu; ACTIVATION=gelu_tanh; ACTIVATION=mish
 

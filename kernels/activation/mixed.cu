@@ -21,17 +21,18 @@ using Real = Compute<T>::type;
 extern "C" __global__ void mixed(const T* __restrict__ x, const float* __restrict__ ready, const int* __restrict__ kind, float clip_max,
                                  T* __restrict__ y, long long rows, int columns, int features, int inner)
 {
-    per_feature(rows, columns, features, inner, [=](long long i, int feature) {
-        const Real z = widen(x[i]);
-        const auto number = [=](int which) { return Real(ready[which * features + feature]); };
-        const int which = KIND < 0 ? kind[feature] : KIND;
-        Real shown;
-        if (which == MIXED_RELU) shown = activate_relu(z);
-        else if (which == MIXED_TANH) shown = activate_tanh(z);
-        else if (which == MIXED_GELU) shown = activate_gelu(z);
+    const auto shown = [=](T v, int of_feature, float amplitude, float frequency, float decay, float phase, float slope, T& result) {
+        const Real z = widen(v);
+        const int which = KIND < 0 ? of_feature : KIND;
+        Real y;
+        if (which == MIXED_RELU) y = activate_relu(z);
+        else if (which == MIXED_TANH) y = activate_tanh(z);
+        else if (which == MIXED_GELU) y = activate_gelu(z);
         else if (which == MIXED_RELU_SIGMOID_PSANN)
-            shown = relu_sigmoid_psann(z, number(0), number(1), number(2), number(4), Real(clip_max));
-        else shown = damped_sine<DECAY>(z, number(0), number(1), number(2), number(3));
-        y[i] = narrow<T>(shown);
-    });
+            y = relu_sigmoid_psann(z, Real(amplitude), Real(frequency), Real(decay), Real(slope), Real(clip_max));
+        else y = damped_sine<DECAY>(z, Real(amplitude), Real(frequency), Real(decay), Real(phase));
+        result = narrow<T>(y);
+    };
+    const auto number = [=](int which) { return ready + which * features; };
+    per_feature(rows, columns, features, inner, shown, x, y, kind, number(0), number(1), number(2), number(3), number(4));
 }

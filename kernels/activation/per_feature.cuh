@@ -1,26 +1,22 @@
-// Elementwise kernels with a number per feature: x is [..., features, inner].
+// Elementwise kernels with numbers of a feature: x is [..., features, inner].
 //
-// Rows are [features] where inner is 1, else [inner], of one feature each. Four neighbouring blocks of blockDim.x columns
-// per thread; launch as many threads in x, in blocks of blockDim.y rows.
+// Rows are [features] where inner is 1, else [inner], of one feature each. Columns are the grid's x, rows its y, then its z.
 #pragma once
 
 #include "activation/math.cuh"
+#include "vectors.cuh"
 
-// f(index, feature) for every element.
-template <class F> __device__ inline void per_feature(long long rows, int columns, int features, int inner, F f)
+// f(element of x, number of its feature in each of the arrays, element of y) for every element.
+template <class F, class... N>
+__device__ inline void per_feature(long long rows, int columns, int features, int inner, F f, const T* x, T* y, const N*... numbers)
 {
-    const long long row = blockIdx.x * static_cast<long long>(blockDim.y) + threadIdx.y;
+    const long long row = this_row();
     if (row >= rows) return;
-    const int first = 4 * blockIdx.y * blockDim.x + threadIdx.x;
-    const int end = min(columns, 4 * static_cast<int>((blockIdx.y + 1) * blockDim.x));
-    const int feature = inner == 1 ? 0 : static_cast<int>(row % features);
-    const int step = inner == 1 ? 1 : 0;
-#ifdef CUDAGRAPH_HOST
-    if (threadIdx.x != 0) return;
-#pragma GCC ivdep
-    for (int c = first; c < end; ++c) f(row * columns + c, feature + c * step);
-#else
-#pragma unroll 4
-    for (int c = first; c < end; c += blockDim.x) f(row * columns + c, feature + c * step);
-#endif
+    x += row * columns, y += row * columns;
+    if (inner == 1) {
+        for_each_element(columns, f, x, numbers..., y);
+    } else {
+        const int feature = static_cast<int>(row % features);
+        for_each_element(columns, f, x, same(numbers[feature])..., y);
+    }
 }

@@ -11,9 +11,10 @@ static_assert(Floating<T>::value, "prelu takes float16, bfloat16, float32 or flo
 
 extern "C" __global__ void prelu(const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y, long long rows, int columns, int features, int inner)
 {
-    per_feature(rows, columns, features, inner, [=](long long i, int feature) {
-        const auto value = widen(x[i]);
-        const auto below = widen(weight[feature]) * value;
-        y[i] = narrow<T>(value > 0 ? value : below);
-    });
+    const auto rectified = [](T v, T w, T& result) {
+        const auto value = widen(v);
+        const auto below = widen(w) * value;
+        result = narrow<T>(value > 0 ? value : below);
+    };
+    per_feature(rows, columns, features, inner, rectified, x, y, weight);
 }

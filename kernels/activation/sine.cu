@@ -23,9 +23,8 @@ using Real = Compute<T>::type;
 extern "C" __global__ void sine(const T* __restrict__ x, const float* __restrict__ ready, const float* __restrict__ phase, T* __restrict__ y, long long rows,
                                 int columns, int features, int inner)
 {
-    per_feature(rows, columns, features, inner, [=](long long i, int feature) {
-        const Real z = widen(x[i]);
-        const Real phi = PHASE ? Real(phase[feature]) : Real(0);
-        y[i] = narrow<T>(damped_sine<DECAY>(z, Real(ready[feature]), Real(ready[features + feature]), Real(ready[2 * features + feature]), phi));
-    });
+    const auto shown = [](T v, float amplitude, float frequency, float decay, float phi, T& result) {
+        result = narrow<T>(damped_sine<DECAY>(widen(v), Real(amplitude), Real(frequency), Real(decay), PHASE ? Real(phi) : Real(0)));
+    };
+    per_feature(rows, columns, features, inner, shown, x, y, ready, ready + features, ready + 2 * features, PHASE ? phase : ready);
 }

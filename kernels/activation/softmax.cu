@@ -4,11 +4,12 @@
 //         of 32) for each of its blockDim.y rows. LOGARITHM is 1 for the logarithm, else 0.
 // Idea:   one pass finds the maximum and the sum together: a partial (maximum, sum) is rescaled whenever the maximum
 //         grows, and two partials combine the same way (Milakov and Gimelshein, arXiv 1805.02867). Threads of a warp
-//         combine by shuffles; only rows that need several warps go through shared memory. The second read of x comes
-//         from the cache. On the CPU one thread does a row, in loops that become vector instructions.
+//         combine by shuffles; only rows that need several warps go through shared memory. Elements move as vectors;
+//         the second read of x comes from the cache. On the CPU one thread does a row, in loops that become vector instructions.
 // Floor:  2 rows x columns elements of traffic, 2 exponentials per element.
 
 #include "activation/softmax.cuh"
+#include "vectors.cuh"
 
 static_assert(Floating<T>::value, "softmax takes float16, bfloat16, float32 or float64 tensors");
 
@@ -44,25 +45,23 @@ extern "C" __global__ void softmax(const T* __restrict__ x, T* __restrict__ y, f
 
 #else
 
-// What one thread sees of a row: four elements at a time, so that the sum is rescaled once for them.
+// What one thread sees of a row: a vector at a time, so that the sum is rescaled once for its elements.
 __device__ inline Part part_of(const T* __restrict__ x, Real factor, int columns)
 {
     Part part = {static_cast<Real>(-FLT_MAX), Real(0)};
-    const int stride = blockDim.x;
-    for (int at = threadIdx.x; at < columns; at += 4 * stride) {
-        Real value[4];
-        Real maximum = part.maximum;
+    for_each_pack(columns, Lane{threadIdx.x, blockDim.x}, [&](long long, const auto& pack) {
+        constexpr int count = sizeof(pack.value) / sizeof(T);
+        Real value[count], maximum = part.maximum;
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const int c = at + i * stride;
-            value[i] = c < columns ? widen(x[c]) * factor : static_cast<Real>(-INFINITY);
+        for (int i = 0; i < count; ++i) {
+            value[i] = widen(pack.value[i]) * factor;
             maximum = larger(maximum, value[i]);
         }
         Real sum = part.sum * exponential(part.maximum - maximum);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) sum += exponential(value[i] - maximum);
+        for (int i = 0; i < count; ++i) sum += exponential(value[i] - maximum);
         part = {maximum, sum};
-    }
+    }, x);
     return part;
 }
 
@@ -93,6 +92,7 @@ extern "C" __global__ void softmax(const T* __restrict__ x, T* __restrict__ y, f
     }
     if (row >= rows) return;
     const Outcome outcome(part.maximum, part.sum);
-    for (int c = threadIdx.x; c < columns; c += blockDim.x) y[row * columns + c] = narrow<T>(outcome(widen(source[c]) * factor));
+    const auto shown = [=](T v, T& result) { result = narrow<T>(outcome(widen(v) * factor)); };
+    for_each_element(columns, Lane{threadIdx.x, blockDim.x}, shown, source, y + row * columns);
 }
 #endif

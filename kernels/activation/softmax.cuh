@@ -27,6 +27,6 @@ __device__ inline Part combine(Part a, Part b)
 struct Outcome {
     Real maximum, last;
 
-    __device__ Outcome(Real maximum, Real sum) : maximum(maximum), last(LOGARITHM ? logarithm(sum) : Real(1) / sum) {}
+    __device__ Outcome(Real maximum, Real sum) : maximum(maximum), last(LOGARITHM ? logarithm(sum) : quotient(Real(1), sum)) {}
     __device__ Real operator()(Real x) const { return LOGARITHM ? x - maximum - last : exponential(x - maximum) * last; }
 };

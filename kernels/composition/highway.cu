@@ -18,23 +18,8 @@ __device__ inline T mix(T value, T gate, T carried)
 
 extern "C" __global__ void highway(const T* __restrict__ z, const T* __restrict__ x, T* __restrict__ y, long long rows, int columns)
 {
-    const long long row = blockIdx.x * static_cast<long long>(blockDim.y) + threadIdx.y;
-    const int begin = 4 * (blockIdx.y * blockDim.x + threadIdx.x);
-    if (row >= rows || begin >= columns) return;
-    const T *value = z + 2 * row * columns, *gate = value + columns, *carried = x + row * columns;
-    T* target = y + row * columns;
-#ifdef CUDAGRAPH_HOST
-    if (threadIdx.x != 0) return;
-    const int end = min(columns, begin + 4 * static_cast<int>(blockDim.x));
-#pragma GCC ivdep
-    for (int c = begin; c < end; ++c) target[c] = mix(value[c], gate[c], carried[c]);
-#else
-    if (columns % 4 == 0 && aligned(z, x, y)) {
-        const auto f = [](T a, T b, T c) { return mix(a, b, c); };
-        const auto four = [=](const T* array) { return *reinterpret_cast<const Four<T>*>(array + begin); };
-        *reinterpret_cast<Four<T>*>(target + begin) = each<T>(f, four(value), four(gate), four(carried));
-    } else {
-        for (int c = begin; c < columns && c < begin + 4; ++c) target[c] = mix(value[c], gate[c], carried[c]);
-    }
-#endif
+    const long long row = this_row();
+    if (row >= rows) return;
+    const T *value = z + 2 * row * columns, *carried = x + row * columns;
+    for_each_element(columns, [](T a, T b, T c, T& result) { result = mix(a, b, c); }, value, value + columns, carried, y + row * columns);
 }

@@ -2,11 +2,12 @@
 //
 // Layout: x and y are batch x heads x queries x keys, row-major, `rows` rows of keys in all. FORM is 0 for the distance
 //         -|i - j|, 1 for j - i, 2 for j alone. Threads: x along the keys, y over the rows.
-// Idea:   memory speed is the limit; the head is found once per row. Where attention can take slopes, use that instead: then
+// Idea:   memory speed is the limit: vectors; the head is found once per row. Where attention can take slopes, use that instead: then
 //         no scores are in memory.
 // Floor:  2 rows x keys elements of traffic.
 
 #include "numeric.cuh"
+#include "vectors.cuh"
 
 #ifndef FORM
 #define FORM 0
@@ -21,15 +22,9 @@ extern "C" __global__ void alibi(const T* __restrict__ x, const float* __restric
     using Real = Compute<T>::type;
     const Real slope = slopes[row / queries % heads];
     const int i = FORM == 2 ? 0 : *position + static_cast<int>(row % queries);
-#ifdef CUDAGRAPH_HOST
-    if (threadIdx.x > 0) return;
-    const int first = 0, step = 1;
-#else
-    const int first = threadIdx.x, step = blockDim.x;
-#endif
-    for (int j = first; j < keys; j += step) {
-        const int ahead = j - i;
+    const auto add = [=](T v, int ahead, T& sum) {
         const int distance = FORM == 0 && ahead > 0 ? -ahead : ahead;
-        y[row * keys + j] = narrow<T>(widen(x[row * keys + j]) + slope * static_cast<Real>(distance));
-    }
+        sum = narrow<T>(widen(v) + slope * static_cast<Real>(distance));
+    };
+    for_each_element(keys, Lane{threadIdx.x, blockDim.x}, add, x + row * keys, Numbers{-i}, y + row * keys);
 }

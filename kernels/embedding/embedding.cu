@@ -26,11 +26,7 @@ extern "C" __global__ void embedding(const I* __restrict__ ids, const T* __restr
         return;
     }
 #if SCALED
-#ifdef CUDAGRAPH_HOST
-    for (int c = 0; c < columns; ++c) target[c] = narrow<T>(widen(row[c]) * scale);
-#else
-    for (int c = lane; c < columns; c += lanes) target[c] = narrow<T>(widen(row[c]) * scale);
-#endif
+    for_each_element(columns, Lane{lane, lanes}, [=](T v, T& scaled) { scaled = narrow<T>(widen(v) * scale); }, row, target);
 #else
     copy_run(target, row, columns, lane, lanes);
 #endif

@@ -1,5 +1,4 @@
-// Sums of rows of tables: four neighbouring elements per thread, as vectors where the rows are aligned. A row that does not
-// exist (null) adds nothing.
+// Sums of rows of tables, moved as vectors: see vectors.cuh. A row that does not exist (null) adds nothing.
 #pragma once
 
 #include "elementwise.cuh"
@@ -21,61 +20,33 @@ template <class A, class B> __device__ inline Real total(A a, B b)
     return static_cast<Real>(widen(a)) + static_cast<Real>(widen(b));
 }
 
-template <class A, class B> __device__ inline Four<T> total(const Four<A>& a, const Four<B>& b)
+// The columns of a row that this thread sees to, one after the other; on a CPU one thread sees to all.
+template <class F> __device__ inline void each_column(int columns, F f)
 {
-    Four<T> sum;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sum.value[i] = narrow<T>(total(a.value[i], b.value[i]));
-    return sum;
+#ifdef CUDAGRAPH_HOST
+    for (int c = 0; c < columns; ++c) f(c);
+#else
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) f(c);
+#endif
 }
 
 // y = a + b
 template <class A, class B> __device__ inline void add_rows(const A* __restrict__ a, const B* __restrict__ b, T* __restrict__ y, int columns)
 {
-    const bool both = a != nullptr && b != nullptr;
-#ifdef CUDAGRAPH_HOST
-    if (both) {
-#pragma GCC ivdep
-        for (int c = 0; c < columns; ++c) y[c] = narrow<T>(total(a[c], b[c]));
+    if (a != nullptr && b != nullptr) {
+        for_each_element(columns, Lane{threadIdx.x, blockDim.x}, [](A u, B v, T& sum) { sum = narrow<T>(total(u, v)); }, a, b, y);
     } else {
-        for (int c = 0; c < columns; ++c) y[c] = narrow<T>(element(a, c) + element(b, c));
+        each_column(columns, [=](int c) { y[c] = narrow<T>(element(a, c) + element(b, c)); });
     }
-#else
-    const bool whole = both && columns % 4 == 0 && aligned(a, y) && aligned(b);
-    for (int c = 4 * threadIdx.x; c < columns; c += 4 * blockDim.x) {
-        if (whole) {
-            *reinterpret_cast<Four<T>*>(y + c) = total(*reinterpret_cast<const Four<A>*>(a + c), *reinterpret_cast<const Four<B>*>(b + c));
-        } else {
-            for (int i = c; i < columns && i < c + 4; ++i) y[i] = narrow<T>(element(a, i) + element(b, i));
-        }
-    }
-#endif
 }
 
 // y = a + b + d
 __device__ inline void add_rows(const T* __restrict__ a, const T* __restrict__ b, const T* __restrict__ d, T* __restrict__ y, int columns)
 {
-    const bool all = a != nullptr && b != nullptr && d != nullptr;
-#ifdef CUDAGRAPH_HOST
-    if (all) {
-#pragma GCC ivdep
-        for (int c = 0; c < columns; ++c) y[c] = narrow<T>(total(a[c], b[c]) + widen(d[c]));
+    if (a != nullptr && b != nullptr && d != nullptr) {
+        const auto add = [](T u, T v, T w, T& sum) { sum = narrow<T>(total(u, v) + widen(w)); };
+        for_each_element(columns, Lane{threadIdx.x, blockDim.x}, add, a, b, d, y);
     } else {
-        for (int c = 0; c < columns; ++c) y[c] = narrow<T>(element(a, c) + element(b, c) + element(d, c));
+        each_column(columns, [=](int c) { y[c] = narrow<T>(element(a, c) + element(b, c) + element(d, c)); });
     }
-#else
-    const bool whole = all && columns % 4 == 0 && aligned(a, b, d, y);
-    for (int c = 4 * threadIdx.x; c < columns; c += 4 * blockDim.x) {
-        if (whole) {
-            const Four<T> u = *reinterpret_cast<const Four<T>*>(a + c), v = *reinterpret_cast<const Four<T>*>(b + c);
-            const Four<T> w = *reinterpret_cast<const Four<T>*>(d + c);
-            Four<T> sum;
-#pragma unroll
-            for (int i = 0; i < 4; ++i) sum.value[i] = narrow<T>(total(u.value[i], v.value[i]) + widen(w.value[i]));
-            *reinterpret_cast<Four<T>*>(y + c) = sum;
-        } else {
-            for (int i = c; i < columns && i < c + 4; ++i) y[i] = narrow<T>(element(a, i) + element(b, i) + element(d, i));
-        }
-    }
-#endif
 }

@@ -1,7 +1,7 @@
 // y[i] = x[i] as another type
 //
 // Layout: x has n contiguous elements of type T, y of type U; neither is a record.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors. Floating-point values round to the
+// Idea:   memory speed is the limit: elements move as vectors. Floating-point values round to the
 //         nearest; they go to integers towards zero, at the ends of the range where they are outside, and NaN to 0.
 // Floor:  one read of x and one write of y.
 

@@ -2,7 +2,7 @@
 //
 // Layout: runs of `run` neighbouring elements of any type. Dimension 0 and DIMS more have strides of their own on each side;
 //         those not in use have the length 1. *moved * step is added to x_start, clamped to 0..most times step, where MOVED is 1.
-//         Threads: x along a run, y over the runs of the dimensions 1 to 5; dimension 0 is the grid's y.
+//         The grid's x is along a run; its y, then its z are the runs of the dimensions 1 to 5. Dimension 0 is a loop.
 // Idea:   every slice, join, repetition, and every permutation that keeps the last dimension, is such a copy. A run moves as
 //         vectors of 16 bytes. Its place is found by 32-bit divisions once per run, as few as there are dimensions.
 // Floor:  two elements of traffic for each that is copied.
@@ -35,12 +35,9 @@ __device__ inline void walk(Place& place, unsigned int length, long long x, long
 
 extern "C" __global__ void copy_box(const T* __restrict__ x, const M* __restrict__ moved, T* __restrict__ y, long long run, long long x_start, long long y_start, long long most, long long step, unsigned int rows, int n0, unsigned int n1, unsigned int n2, unsigned int n3, unsigned int n4, unsigned int n5, long long x0, long long x1, long long x2, long long x3, long long x4, long long x5, long long y0, long long y1, long long y2, long long y3, long long y4, long long y5)
 {
-#ifdef CUDAGRAPH_HOST
-    if (threadIdx.x > 0) return;
-#endif
-    const unsigned int row = blockIdx.x * blockDim.y + threadIdx.y;
+    const long long row = this_row();
     if (row >= rows) return;
-    Place place = {x_start, y_start, row};
+    Place place = {x_start, y_start, static_cast<unsigned int>(row)};
 #if MOVED
     const long long by = *moved;
     place.x += (by < 0 ? 0 : by < most ? by : most) * step;
@@ -58,5 +55,5 @@ extern "C" __global__ void copy_box(const T* __restrict__ x, const M* __restrict
     walk(place, n2, x2, y2);
 #endif
     const long long x_row = place.x + place.rest * x1, y_row = place.y + place.rest * y1;
-    for (int i = blockIdx.y; i < n0; i += gridDim.y) copy_run(y + y_row + i * y0, x + x_row + i * x0, run, threadIdx.x, blockDim.x);
+    for (int i = 0; i < n0; ++i) copy_run(y + y_row + i * y0, x + x_row + i * x0, run);
 }

@@ -2,7 +2,7 @@
 //
 // Layout: a, b and c have n contiguous elements of a number type T; integers wrap around. OPERATION is sum, difference,
 //         product, quotient, power, maximum or minimum; or equal, less or greater, whose c is bool.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors.
+// Idea:   memory speed is the limit: elements move as vectors.
 // Floor:  3 n elements of traffic, n operations.
 // Variants: OPERATION=quotient; OPERATION=power; OPERATION=maximum; OPERATION=less Result=bool
 

@@ -2,7 +2,7 @@
 //
 // Layout: c is rows x columns, row-major, of a number type T. a and b have an element for each column, or one for all of
 //         them (STEP_A, STEP_B); their rows have strides a0... and b0... along up to five dimensions.
-// Idea:   broadcasting costs no traffic: a stretched operand stays in the cache. Vectors of four as in `binary`, and one
+// Idea:   broadcasting costs no traffic: a stretched operand stays in the cache. Vectors as in `binary`, and one
 //         division for each dimension of the rows but the first.
 // Floor:  n elements of c written, those of a and b read once, n operations.
 

@@ -1,7 +1,7 @@
 // y = min(max(x, low), high)
 //
 // Layout: x and y have n contiguous elements of a floating-point type T. NaN stays NaN.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors.
+// Idea:   memory speed is the limit: elements move as vectors.
 // Floor:  2 n elements of traffic, 2 n operations.
 
 #include "elementwise.cuh"

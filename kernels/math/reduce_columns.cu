@@ -60,14 +60,14 @@ struct Walk {
     __device__ static void step(Part* chain, const T* __restrict__ at, const Real* pivot, long long r, int width, bool vectors)
     {
 #ifdef CUDAGRAPH_HOST
-        for (int i = 0; i < width; ++i) chain[i] = chain[i].join(part_of(at[i], pivot[i], r));
+        for (int i = 0; i < width; ++i) chain[i] = with_next(chain[i], part_of(at[i], pivot[i], r));
 #else
         Four<T> four;
         if (vectors) four = *reinterpret_cast<const Four<T>*>(at);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             if (!vectors) four.value[i] = at[i < width ? i : 0];
-            chain[i] = chain[i].join(part_of(four.value[i], pivot[i], r));
+            chain[i] = with_next(chain[i], part_of(four.value[i], pivot[i], r));
         }
 #endif
     }

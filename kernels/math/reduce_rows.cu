@@ -4,7 +4,7 @@
 //         Sum, Mean, Product, Maximum, Minimum, Variance, Deviation, ArgMaximum or ArgMinimum. A block has blockDim.x threads
 //         (a multiple of 32) for each of its blockDim.y outputs; blockIdx.y is the split. With SPLIT, y takes partial
 //         results [outputs, splits].
-// Idea:   threads walk along a row in vectors of four, so every access is coalesced; lanes are joined by shuffles and
+// Idea:   threads walk along a row in vectors of 16 bytes, so every access is coalesced; lanes are joined by shuffles and
 //         warps through shared memory. A CPU walks alone, tile by tile, in independent chains that it can vectorise.
 // Floor:  x read once; one operation per element.
 // Variants: REDUCTION=Maximum; REDUCTION=Variance; REDUCTION=Product
@@ -15,17 +15,11 @@
 __device__ inline Part along(const T* __restrict__ x, long long begin, long long end, long long place, Real pivot)
 {
     Part part[4];
-    const long long stride = 4 * blockDim.x;
-    const bool vectors = aligned(x + begin);
-    for (long long c = begin + 4 * threadIdx.x; c < end; c += stride) {
-        if (vectors && c + 4 <= end) {
-            const Four<T> four = *reinterpret_cast<const Four<T>*>(x + c);
+    for_each_pack(end - begin, Lane{threadIdx.x, blockDim.x}, [&](long long i, const auto& pack) {
+        constexpr int count = sizeof(pack.value) / sizeof(T);
 #pragma unroll
-            for (int i = 0; i < 4; ++i) part[i] = part[i].join(part_of(four.value[i], pivot, place + c + i));
-        } else {
-            for (int i = 0; i < 4 && c + i < end; ++i) part[0] = part[0].join(part_of(x[c + i], pivot, place + c + i));
-        }
-    }
+        for (int j = 0; j < count; ++j) part[j % 4] = with_next(part[j % 4], part_of(pack.value[j], pivot, place + begin + i + j));
+    }, x + begin);
     return part[0].join(part[1]).join(part[2].join(part[3]));
 }
 #else

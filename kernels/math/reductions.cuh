@@ -85,6 +85,10 @@ struct Minimum {
     __device__ Real result(long long, float) const { return value; }
 };
 
+// part / whole without the slow path that exact rounding needs on a GPU.
+template <class X> __device__ inline X share_of(X part, X whole) { return part / whole; }
+__device__ inline float share_of(float part, float whole) { return __fdividef(part, whole); }
+
 // Mean and sum of squared differences from it (Chan, Golub and LeVeque 1979): nothing cancels. Elements are taken relative
 // to a pivot among them, so that a mean far from zero costs no digits either.
 struct Variance {
@@ -95,7 +99,7 @@ struct Variance {
     __device__ Variance join(Variance other) const
     {
         const Real total = count + other.count;
-        const Real part = total > Real(0) ? other.count / total : Real(0);
+        const Real part = total > Real(0) ? share_of(other.count, total) : Real(0);
         const Real difference = other.mean - mean;
         return {mean + difference * part, squares + other.squares + difference * difference * count * part, total};
     }
@@ -126,6 +130,10 @@ struct ArgMaximum {
         if (place < 0 || other.place < 0 || value == other.value || (is_nan() && other.is_nan())) return is_before(other) ? *this : other;
         return is_nan() || value > other.value ? *this : other;
     }
+    __device__ ArgMaximum next(ArgMaximum later) const
+    {
+        return (place < 0) | (later.value > value) | (later.is_nan() & !is_nan()) ? later : *this;
+    }
     __device__ long long result(long long, float) const { return place; }
 };
 
@@ -135,6 +143,10 @@ struct ArgMinimum : ArgMaximum {
     {
         if (place < 0 || other.place < 0 || value == other.value || (is_nan() && other.is_nan())) return is_before(other) ? *this : other;
         return is_nan() || value < other.value ? *this : other;
+    }
+    __device__ ArgMinimum next(ArgMinimum later) const
+    {
+        return (place < 0) | (later.value < value) | (later.is_nan() & !is_nan()) ? later : *this;
     }
 };
 
@@ -149,6 +161,11 @@ __device__ inline Part part_of(T x, Real pivot, long long place)
     if constexpr (Part::has_pivot) return Part::of(widen(x) - pivot, place);
     else return Part::of(widen(x), place);
 }
+
+// A part and a later element, whose place is known to be behind all of the part's.
+template <class P> __device__ inline P with_next(P part, P later) { return part.join(later); }
+__device__ inline ArgMaximum with_next(ArgMaximum part, ArgMaximum later) { return part.next(later); }
+__device__ inline ArgMinimum with_next(ArgMinimum part, ArgMinimum later) { return part.next(later); }
 
 #ifdef CUDAGRAPH_HOST
 // The part of up to TILE elements whose first one is at `place`, as loops that become vector instructions.
@@ -266,7 +283,7 @@ struct Range {
 
     __device__ Range(long long count, int split, int splits)
     {
-        const long long share = ((count + splits - 1) / splits + 3) & ~3ll;
+        const long long share = ((count + splits - 1) / splits + 15) & ~15ll;
         begin = split * share < count ? split * share : count;
         end = begin + share < count ? begin + share : count;
     }

@@ -1,7 +1,7 @@
 // y = x * factor
 //
 // Layout: x and y have n contiguous elements of a floating-point type T.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors.
+// Idea:   memory speed is the limit: elements move as vectors.
 // Floor:  2 n elements of traffic, n operations.
 
 #include "elementwise.cuh"

@@ -1,7 +1,7 @@
 // y = sin(x + TURNS pi / 2)
 //
 // Layout: x and y have n contiguous elements of a floating-point type T. TURNS is 0, or 1 for a cosine.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors. Near 0, multiples of pi are taken away in
+// Idea:   memory speed is the limit: elements move as vectors. Near 0, multiples of pi are taken away in
 //         two parts. Far from it (Payne and Hanek 1983), the bits of 2 / pi that decide the quadrant and the rest are
 //         multiplied as integers, in registers, where CUDA's own function keeps an array. A CPU takes all elements as near
 //         ones, which makes vectors, and then again those that are far. Doubles have the device's own function.
@@ -66,10 +66,10 @@ extern "C" __global__ void sine_wave(const T* __restrict__ x, T* __restrict__ y,
 #ifdef CUDAGRAPH_HOST
     elementwise(n, [](T v) { return narrow<T>(near_sine(widen(v))); }, y, x);
     if (threadIdx.x != 0) return;
-    const long long first = 4 * blockDim.x * static_cast<long long>(blockIdx.x), last = n < first + 4 * blockDim.x ? n : first + 4 * blockDim.x;
+    const PartOfBlock part(n);
     int far = 0;
-    for (long long i = first; i < last; ++i) far |= is_far(widen(x[i]));
-    for (long long i = first; far && i < last; ++i) {
+    for (long long i = part.first; i < part.end; ++i) far |= is_far(widen(x[i]));
+    for (long long i = part.first; far && i < part.end; ++i) {
         if (is_far(widen(x[i]))) y[i] = narrow<T>(far_sine(widen(x[i])));
     }
 #else

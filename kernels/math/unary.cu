@@ -2,7 +2,7 @@
 //
 // Layout: x and y have n contiguous elements of a floating-point type T. FUNCTION is negative, absolute, exponential,
 //         logarithm, root, inverse_root, inverse or square.
-// Idea:   memory speed is the limit: four elements per thread, moved as vectors.
+// Idea:   memory speed is the limit: elements move as vectors.
 // Floor:  2 n elements of traffic, n functions.
 // Variants: FUNCTION=logarithm; FUNCTION=inverse_root; FUNCTION=inverse
 

@@ -1,7 +1,7 @@
 // c = a + b * gain
 //
 // Layout: a, b and c have n contiguous elements of a floating-point type T.
-// Idea:   nothing is used twice, so memory speed is the limit: four elements per thread, moved as vectors.
+// Idea:   nothing is used twice, so memory speed is the limit: elements move as vectors.
 // Floor:  3 n elements of traffic, 2 n operations.
 
 #include "elementwise.cuh"

@@ -32,10 +32,10 @@ extern "C" __global__ void __launch_bounds__(256, 1) group_norm(const T* __restr
         each_of<WIDE>(0, total, positions, [=](int c, int p) {
             const Channel channel = channel_at(moments, c);
             const int at = c * static_cast<int>(positions) + p;
-            Pack<WIDE> pack = *reinterpret_cast<const Pack<WIDE>*>(source + at);
+            Pack<WIDE, T> pack = *reinterpret_cast<const Pack<WIDE, T>*>(source + at);
 #pragma unroll
             for (int j = 0; j < WIDE; ++j) pack.value[j] = channel(pack.value[j]);
-            *reinterpret_cast<Pack<WIDE>*>(target + at) = pack;
+            *reinterpret_cast<Pack<WIDE, T>*>(target + at) = pack;
         });
     } else {
         const Moments moments = moments_of<1>(source, 0, total, total, 0);

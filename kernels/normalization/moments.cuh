@@ -5,6 +5,7 @@
 #pragma once
 
 #include "numeric.cuh"
+#include "vectors.cuh"
 
 static_assert(Floating<T>::value, "a norm takes float16, bfloat16, float32 or float64 tensors");
 
@@ -80,10 +81,6 @@ __device__ inline Real across_block(Real sum, int round)
     return sum;
 }
 
-template <int V> struct alignas(V * sizeof(T)) Pack {
-    T value[V];
-};
-
 // f(segment, position) for every V-th element of [first, last), all multiples of V, by the threads of a block.
 template <int V, class F> __device__ inline void each_of(long long first, long long last, long long length, F f)
 {
@@ -103,7 +100,7 @@ template <int V, class F> __device__ inline Real sum_of(const T* __restrict__ x,
 {
     Real sum = 0;
     each_of<V>(first, last, length, [&](int segment, int at) {
-        const Pack<V> pack = *reinterpret_cast<const Pack<V>*>(x + segment * stride + at);
+        const Pack<V, T> pack = *reinterpret_cast<const Pack<V, T>*>(x + segment * stride + at);
 #pragma unroll
         for (int j = 0; j < V; ++j) sum += f(widen(pack.value[j]));
     });

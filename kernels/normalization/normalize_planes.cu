@@ -62,10 +62,10 @@ extern "C" __global__ void __launch_bounds__(256) normalize_planes(const T* __re
     if (in_packs(source, positions, 0) && in_packs(target, positions, 0)) {
 #pragma unroll 4
         for (long long p = first + threadIdx.x * WIDE; p < end; p += blockDim.x * WIDE) {
-            Pack<WIDE> pack = *reinterpret_cast<const Pack<WIDE>*>(source + p);
+            Pack<WIDE, T> pack = *reinterpret_cast<const Pack<WIDE, T>*>(source + p);
 #pragma unroll
             for (int j = 0; j < WIDE; ++j) pack.value[j] = channel(pack.value[j]);
-            *reinterpret_cast<Pack<WIDE>*>(target + p) = pack;
+            *reinterpret_cast<Pack<WIDE, T>*>(target + p) = pack;
         }
     } else {
         for (long long p = first + threadIdx.x; p < end; p += blockDim.x) target[p] = channel(source[p]);

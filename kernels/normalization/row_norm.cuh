@@ -8,6 +8,7 @@
 #pragma once
 
 #include "numeric.cuh"
+#include "vectors.cuh"
 
 #ifndef COLUMNS
 #define COLUMNS 768
@@ -102,10 +103,6 @@ __device__ inline void normalize(Row row, Real eps)
 }
 
 #else
-template <int V> struct alignas(V * sizeof(T)) Pack {
-    T value[V];
-};
-
 // The sum over the threads of a row. Every thread of the block calls it; `round` tells two calls' memory apart.
 __device__ inline Real across_row(Real sum, int round)
 {
@@ -125,9 +122,9 @@ __device__ inline Real across_row(Real sum, int round)
     return sum;
 }
 
-template <int V> __device__ inline Pack<V> load(const T* __restrict__ array, int c)
+template <int V> __device__ inline Pack<V, T> load(const T* __restrict__ array, int c)
 {
-    return *reinterpret_cast<const Pack<V>*>(array + c);
+    return *reinterpret_cast<const Pack<V, T>*>(array + c);
 }
 
 // A row that its threads hold in registers, V neighbouring elements at a time.
@@ -135,7 +132,7 @@ template <int V> __device__ inline void held(Row row, Real eps, bool live)
 {
     constexpr int STEP = LANES * V, PER = (COLUMNS + STEP - 1) / STEP;
     constexpr bool LATE = LANES > 512;  // so many threads have too few registers for the weights too
-    Pack<V> values[PER], others[PER], weight[PER], bias[PER];
+    Pack<V, T> values[PER], others[PER], weight[PER], bias[PER];
     const int first = threadIdx.x * V;
 #pragma unroll
     for (int i = 0; i < PER; ++i) {
@@ -156,7 +153,7 @@ template <int V> __device__ inline void held(Row row, Real eps, bool live)
             if (RESIDUAL) values[i].value[j] = narrow<T>(widen(values[i].value[j]) + widen(others[i].value[j]));
             sum += widen(values[i].value[j]);
         }
-        if (RESIDUAL && live) *reinterpret_cast<Pack<V>*>(row.sum + c) = values[i];
+        if (RESIDUAL && live) *reinterpret_cast<Pack<V, T>*>(row.sum + c) = values[i];
     }
     const Real mean = CENTERED ? across_row(sum, 0) * SHARE : Real(0);
     Real squares = 0;
@@ -182,7 +179,7 @@ template <int V> __device__ inline void held(Row row, Real eps, bool live)
             const Real w = WEIGHT ? widen(weight[i].value[j]) : Real(1), b = BIAS ? widen(bias[i].value[j]) : Real(0);
             values[i].value[j] = result(widen(values[i].value[j]) - mean, factor, w, b);
         }
-        *reinterpret_cast<Pack<V>*>(row.y + c) = values[i];
+        *reinterpret_cast<Pack<V, T>*>(row.y + c) = values[i];
     }
 }
 

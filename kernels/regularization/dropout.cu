@@ -1,7 +1,7 @@
 // y = 0 with probability p, else y / (1 - p), in place
 //
 // Layout: y has n contiguous elements of a floating-point type T; frame is one number.
-// Idea:   one call of Philox serves four neighbouring elements, moved as vectors. Nothing is touched where nothing drops.
+// Idea:   one call of Philox serves four neighbouring elements, which move as vectors. Nothing is touched where nothing drops.
 // Floor:  2 n elements of traffic, 20 n operations; none of either in evaluation.
 
 #include "regularization/noise.cuh"

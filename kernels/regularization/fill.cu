@@ -24,28 +24,55 @@ __device__ inline void normal_pair(unsigned int first, unsigned int second, floa
     z[1] = radius * sine;
 }
 
-extern "C" __global__ void fill(T* __restrict__ y, float shift, float scale, float factor, unsigned int seed, long long n)
+// Four numbers for the elements 4 group, 4 group + 1, ...
+__device__ inline void draw(unsigned int seed, long long group, float* z)
 {
-    const long long group = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
-    const long long first = 4 * group;
-    if (first >= n) return;
-    float z[4] = {};
-    if (LAW > 0) {
-        const uint4 words = philox(seed, static_cast<unsigned int>(group), 0u, 0u);
-        if (LAW == 1) {
-            const unsigned int word[4] = {words.x, words.y, words.z, words.w};
-            for (int i = 0; i < 4; ++i) z[i] = 2.0f * uniform(word[i]) - 1.0f;
-        } else {
-            normal_pair(words.x, words.y, z);
-            normal_pair(words.z, words.w, z + 2);
+    if (LAW == 0) return;
+    const uint4 words = philox(seed, static_cast<unsigned int>(group), 0u, 0u);
+    if (LAW == 1) {
+        const unsigned int word[4] = {words.x, words.y, words.z, words.w};
+        for (int i = 0; i < 4; ++i) z[i] = 2.0f * uniform(word[i]) - 1.0f;
+    } else {
+        normal_pair(words.x, words.y, z);
+        normal_pair(words.z, words.w, z + 2);
+    }
+}
+
+struct Filled {
+    float shift, scale;
+    unsigned int seed;
+
+    __device__ T one(float z) const { return narrow<T>(shift + scale * z); }
+
+    template <int W> __device__ void operator()(long long i, Pack<W, T>& y) const
+    {
+        constexpr int together = W < 4 ? W : 4;
+#pragma unroll
+        for (int k = 0; k < W; k += together) {
+            float z[4] = {};
+            draw(seed, (i + k) / 4, z);
+#pragma unroll
+            for (int j = 0; j < together; ++j) {
+                const int from = static_cast<int>((i + j) % 4);
+                y.value[k + j] = one(W >= 4 ? z[j] : from == 0 ? z[0] : from == 1 ? z[1] : from == 2 ? z[2] : z[3]);
+            }
         }
     }
-    Four<T> four;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) four.value[i] = narrow<T>(shift + scale * factor * z[i]);
-    if (first + 4 <= n && aligned(y)) {
-        *reinterpret_cast<Four<T>*>(y + first) = four;
-    } else {
-        for (int i = 0; i < 4 && first + i < n; ++i) y[first + i] = four.value[i];
+};
+
+extern "C" __global__ void fill(T* __restrict__ y, float shift, float scale, float factor, unsigned int seed, long long n)
+{
+    const Filled filled = {shift, scale * factor, seed};
+#ifdef CUDAGRAPH_HOST
+    if (threadIdx.x != 0) return;
+    const PartOfBlock groups((n + 3) / 4);
+#pragma GCC ivdep
+    for (long long group = groups.first; group < groups.end; ++group) {
+        float z[4] = {};
+        draw(seed, group, z);
+        for (int i = 0; i < 4 && 4 * group + i < n; ++i) y[4 * group + i] = filled.one(z[i]);
     }
+#else
+    for_each_pack(n, this_lane(), filled, y);
+#endif
 }

@@ -190,7 +190,7 @@ def test_elementwise_binds_what_it_names():
 
     (work,) = describe(say).description.work
     assert [argument.name for argument, _ in work.arguments] == ["x", "s", "y", "gain", "k", "n"]
-    assert str(work.elements) == str(work.arguments[-1][1]) == "y.size"
+    assert str(work.arguments[-1][1]) == "y.size" and str(work.elements).startswith("ceil_div(y.size, ")
 
 
 @pytest.mark.parametrize("name", ["n", "grid", "shared", "elements", "define"])

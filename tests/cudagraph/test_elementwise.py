@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,16 +17,18 @@ from hypothesis import strategies as st
 from cudagraph.elementwise import Operand, count_name, elementwise_source, names_in
 from cudagraph.errors import DescriptionError
 from cudagraph.signature import parse_signature
+from cudagraph.source import resolve_source
 
-# Enough of CUDA to run one thread per element in a loop; half is a 2-byte class that converts through float.
+# Enough of CUDA to run the threads of a GPU one after the other; half is a 2-byte class that converts through float.
 PRELUDE = """
 #include <math.h>
 #define __global__
 #define __device__
-struct Dim { unsigned x; };
-static Dim blockIdx, blockDim{1}, threadIdx;
+struct Dim { unsigned x, y, z; };
+static Dim blockIdx, gridDim{1, 1, 1}, blockDim{1, 1, 1}, threadIdx;
 struct __half {
     _Float16 bits;
+    __half() = default;
     explicit __half(float x) : bits(x) {}
     operator float() const { return bits; }
 };
@@ -33,21 +36,31 @@ struct __nv_bfloat16 { operator float() const; };
 """
 
 
-def compile_and_run(folder, source, arrays, values=(), define=()):
-    """Run the kernel on NumPy arrays (in place), one thread after the other."""
+def compile_kernel(folder, source, define=()):
+    """A function that runs the kernel on NumPy arrays, by so many threads for each row."""
     for header in ("cuda_fp16.h", "cuda_bf16.h"):
         (folder / header).write_text("")
     signature = parse_signature(source.text)
-    count = max(array.size for array in arrays)
     call = ", ".join(argument.name for argument in signature.arguments)
     arguments = ", ".join(map(str, signature.arguments))
-    loop = f"for (blockIdx.x = 0; blockIdx.x < {count} + 3; blockIdx.x++) {signature.entry}({call});"
-    text = f'{PRELUDE}{source.text}\nextern "C" void run({arguments}) {{ {loop} }}\n'
+    loops = "for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)\n"
+    loops += f"for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {signature.entry}({call});"
+    run = f'extern "C" void run(int x_, int y_, {arguments}) {{ gridDim.x = x_; gridDim.y = y_; {loops} }}\n'
     library = folder / "kernel.so"
     command = ["c++", "-std=c++17", "-shared", "-fPIC", f"-I{folder}", "-x", "c++", "-", "-o", str(library)]
+    text = f"{PRELUDE}{resolve_source(source).program().text}\n{run}"
     subprocess.run([*command, *(f"-D{d}" for d in define)], input=text, text=True, check=True)
-    pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
-    ctypes.CDLL(str(library)).run(*pointers, *values, ctypes.c_longlong(count))
+    loaded = ctypes.CDLL(str(library)).run
+
+    def launch(arrays, *values, threads=3, rows=1):
+        loaded(threads, rows, *(array.ctypes.data_as(ctypes.c_void_p) for array in arrays), *values)
+
+    return launch
+
+
+def compile_and_run(folder, source, arrays, values=(), define=()):
+    count = ctypes.c_longlong(max(array.size for array in arrays))
+    compile_kernel(folder, source, define)(arrays, *values, count)
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
@@ -82,47 +95,91 @@ def test_an_open_type_computes_in_its_own_precision(tmp_path, ctype, dtype):
 
 
 def test_reads_like_a_kernel_somebody_wrote():
-    source = elementwise_source("y = 0.5 * a * x", {"a": "float", "x": "__half"}, {"y": "float"}, {})
+    inputs = {"a": Operand("float", scalar=True), "x": "__half"}
+    source = elementwise_source("y = 0.5 * a * x; z = x", inputs, {"y": "float", "z": "__half"}, {})
     assert source.text == (
-        "#include <cuda_fp16.h>\n\n"
-        "static __device__ inline void elementwise(const float a, const float x, float& y)\n{\n"
-        "    y = 0.5f * a * x;\n}\n\n"
-        f'extern "C" __global__ void {source.entry}(const float* a, const __half* x, float* y, long long n)\n{{\n'
-        "    const long long element = blockIdx.x * (long long)blockDim.x + threadIdx.x;\n"
-        "    if (element < n) {\n"
-        "        float y_result;\n"
-        "        elementwise(a[element], static_cast<float>(x[element]), y_result);\n"
-        "        y[element] = y_result;\n"
-        "    }\n}\n"
+        '#include "vectors.cuh"\n#include <cuda_fp16.h>\n\n'
+        "static __device__ inline void elementwise(const float a, const float x, float& y, float& z)\n{\n"
+        "    y = 0.5f * a * x;\n    z = x;\n}\n\n"
+        f'extern "C" __global__ void {source.entry}'
+        "(const float* a, const __half* x, float* y, __half* z, long long n)\n{\n"
+        "    for_each_element(n, [=](const float a, const __half x, float& y, __half& z) {\n"
+        "        float z_result;\n"
+        "        elementwise(a, static_cast<float>(x), y, z_result);\n"
+        "        z = static_cast<__half>(z_result);\n"
+        "    }, same(a[0]), x, y, z);\n}\n"
     )
+
+
+TYPES = {"float": np.float32, "double": np.float64, "__half": np.float16, "signed char": np.int8}
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "types", [("float", "float"), ("__half", "__half"), ("double", "signed char"), ("__half", "float")]
+)
+def test_vectors_tails_and_arrays_that_begin_anywhere(tmp_path, types):
+    """What a GPU does: vectors and single elements, on arrays amid guards, by fewer and more threads than needed."""
+    read, written = types
+    run = compile_kernel(tmp_path, elementwise_source("y = x + x; z = x", {"x": read}, {"y": written, "z": read}, {}))
+    for size, offset, threads in itertools.product((0, 1, 7, 16, 65, 200), (0, 1, 4), (1, 3, 64)):
+        (x, _), (y, y_room), (z, z_room) = (guarded(size, offset, TYPES[ctype]) for ctype in (read, written, read))
+        x[:] = np.arange(size) % 60
+        run([x, y, z], ctypes.c_longlong(size), threads=threads)
+        np.testing.assert_array_equal(y, (x + x).astype(y.dtype))
+        np.testing.assert_array_equal(z, x)
+        y[:], z[:] = 77, 77
+        assert (y_room == 77).all() and (z_room == 77).all(), "something beside the array was written"
+
+
+@needs_compiler
+def test_an_array_may_be_read_and_written_at_once(tmp_path):
+    run = compile_kernel(tmp_path, elementwise_source("y = x + 1", {"x": "float"}, {"y": "float"}, {}))
+    x, _ = guarded(1000, 0, np.float32)
+    x[:] = np.arange(1000)
+    run([x, x], ctypes.c_longlong(1000), threads=7)
+    np.testing.assert_array_equal(x, np.arange(1000) + 1)
+
+
+def guarded(size, offset, dtype):
+    """An array `offset` elements behind a multiple of 64 bytes, and the memory around it, full of 77."""
+    room = np.full(size + offset + 160, 77, dtype)
+    start = -room.ctypes.data % 64 // room.itemsize + 64 + offset
+    return room[start : start + size], room
 
 
 @needs_compiler
 @pytest.mark.parametrize("names", [("x", "b", "y"), ("rows", "at_0_", "stride_1_3")])
-def test_a_kernel_that_broadcasts_computes_what_numpy_does(tmp_path, names):
-    """[2, 3, 4] and [3, 1]: two dimensions of rows, and a column that stays."""
+@pytest.mark.parametrize("columns", [4, 37])
+def test_a_kernel_that_broadcasts_computes_what_numpy_does(tmp_path, names, columns):
+    """[2, 3, columns] and [3, 1]: two dimensions of rows, and a column that stays."""
     x, b, y = names
     source = elementwise_source(f"{y} = {x} + 2 * {b}", {x: "float", b: "float"}, {y: "float"}, {}, broadcast=True)
-    arrays = [np.arange(24, dtype=np.float32), np.arange(3, dtype=np.float32), np.empty(24, np.float32)]
-    signature = parse_signature(source.text)
-    own = [argument.name.rstrip("_") for argument in signature.arguments[3:]]
-    sizes = {"rows": 6, "columns": 4, "extent_0": 3, "stride_0_0": 4, "stride_0_1": 12, "stride_1_0": 1}
-    end = "_" * (len(signature.arguments[3].name) - len(own[0]))
+    arrays = [
+        np.arange(6 * columns, dtype=np.float32),
+        np.arange(3, dtype=np.float32),
+        np.empty(6 * columns, np.float32),
+    ]
+    own = [argument.name for argument in parse_signature(source.text).arguments[3:]]
+    end = own[0].removeprefix("rows")
+    sizes = {
+        "rows": 6,
+        "columns": columns,
+        "extent_0": 3,
+        "stride_0_0": columns,
+        "stride_0_1": 3 * columns,
+        "stride_1_0": 1,
+    }
+    counts = [
+        (ctypes.c_uint if name.startswith(("rows", "extent")) else ctypes.c_longlong)(
+            sizes.get(name.removesuffix(end), 0)
+        )
+        for name in own
+    ]
     macros = [f"{name}{end}={value}" for name, value in {"RANK": 2, "STEP_0": 1, "STEP_1": 0}.items()]
-    text = source.text.replace("blockIdx.y", "(element_of_test / 4)").replace("blockIdx.x", "(element_of_test % 4)")
-    text = (
-        text.replace("blockIdx.z", "0").replace("gridDim.y", "1").replace("blockDim.y", "1").replace("threadIdx.y", "0")
-    )
-    text = f"static long long element_of_test;\n{text}"
-    call = ", ".join([*(f"(float*)a{i}" for i in range(3)), *(str(sizes.get(name, 0)) for name in own)])
-    loop = f"for (element_of_test = 0; element_of_test < 24; element_of_test++) {signature.entry}({call});"
-    text = f'{PRELUDE}{text}\nextern "C" void run(void* a0, void* a1, void* a2) {{ {loop} }}\n'
-    library = tmp_path / "kernel.so"
-    command = ["c++", "-std=c++17", "-shared", "-fPIC", "-x", "c++", "-", "-o", str(library)]
-    subprocess.run([*command, *(f"-D{macro}" for macro in macros)], input=text, text=True, check=True)
-    ctypes.CDLL(str(library)).run(*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays))
-    expected = arrays[0].reshape(2, 3, 4) + 2 * arrays[1].reshape(3, 1)
-    np.testing.assert_array_equal(arrays[2].reshape(2, 3, 4), expected)
+    compile_kernel(tmp_path, source, macros)(arrays, *counts, threads=2, rows=7)
+    expected = arrays[0].reshape(2, 3, columns) + 2 * arrays[1].reshape(3, 1)
+    np.testing.assert_array_equal(arrays[2].reshape(2, 3, columns), expected)
 
 
 def test_the_same_expression_is_the_same_kernel():
@@ -210,8 +267,8 @@ def test_what_is_refused(expression, complaint):
 
 
 def test_names_that_the_kernel_needs_itself():
-    with pytest.raises(DescriptionError, match="element cannot be a name here"):
-        elementwise_source("y = element", {"element": "float"}, {"y": "float"}, {})
+    with pytest.raises(DescriptionError, match="same cannot be a name here"):
+        elementwise_source("y = same", {"same": "float"}, {"y": "float"}, {})
 
 
 def test_outputs_of_one_and_of_many_elements_do_not_mix():
@@ -226,7 +283,7 @@ def test_whatever_is_accepted_stays_inside_its_function(noise):
         source = elementwise_source(f"y = a {noise}", {"a": "float"}, {"y": "float"}, {})
     except DescriptionError:
         return
-    assert (source.text.count("{"), source.text.count("#")) == (3, 0)
+    assert (source.text.count("{"), source.text.count("#")) == (3, 1)
     assert parse_signature(source.text).names() == "a, y, n"
 
 
@@ -238,7 +295,9 @@ def test_nvrtc_compiles_it(ctype):
     source = elementwise_source("y = 0.5 * a * x + c", inputs, {"y": "T"}, {})
     headers = [f"-I{folder}" for folder in toolkit_headers()]
     # An alias, not a macro: NVRTC's own headers have templates over a T.
-    text = f"#include <cuda_fp16.h>\n#include <cuda_bf16.h>\nusing T = {ctype};\n{source.text}"
+    text = (
+        f"#include <cuda_fp16.h>\n#include <cuda_bf16.h>\nusing T = {ctype};\n{resolve_source(source).program().text}"
+    )
     _, program = nvrtc.nvrtcCreateProgram(text.encode(), b"elementwise.cu", 0, [], [])
     options = [option.encode() for option in ("-arch=sm_90", *headers)]
     (result,) = nvrtc.nvrtcCompileProgram(program, len(options), options)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cudagraph.errors import ShapeError
-from cudagraph.iteration import OUTER, Iteration, launch_of
+from cudagraph.iteration import OUTER, Iteration, launch_of, vector_threads
 from cudagraph.shape import evaluate_size
 
 
@@ -61,6 +61,14 @@ def test_what_does_not_broadcast_is_named():
         Iteration("test", (2, 4), {"x": (3,)}).walk(Nothing())  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="more than 6"):
         Iteration("test", (2,) * 8, {"x": (1, 2) * 4}).walk(Nothing())  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 1 << 40))
+def test_threads_that_move_vectors_have_16_elements_each_but_enough_threads(size):
+    threads = evaluate_size(vector_threads(size), Nothing())  # type: ignore[arg-type]
+    assert threads * 16 >= size
+    assert threads >= min(-(-size // 4), 1 << 16)
+    assert size < 1 << 20 or threads == -(-size // 16)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 3000), st.sampled_from([1, 4]))
