@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cudagraph.builder import BlockBuilder
@@ -13,13 +13,11 @@ from cudagraph.tensor import Weight
 from cudagraph.work import Operand
 
 from .connectivity import GeoConnectivity
-from .geo_sparse_linear import TILE, gather_launch
 from .index_table import Connectivity
+from .packed_rows import FILL, LEAST_ROWS, MOST_PIECES, TILE, packed_rows, spans
 
-FILL = 132  # thread blocks that give each multiprocessor of a large GPU one
 TALL, BROAD, WIDEST_HALO = 16, 32, 4  # a tile of kernels/sparse/geo_tile.cu, and cells around it that still fit
 LIKELY_HALO = 2  # up to which it is worth to compute hidden numbers of the halo twice
-_MOST_PIECES = 256  # of a row's moments
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class Parts:
     memory: Operand
     piece: Any
     pieces: Any
+    batches: Operand | None = None
 
 
 @dataclass(frozen=True)
@@ -88,28 +87,29 @@ def describe_tiles(b: BlockBuilder, large: Large, grid: Grid) -> None:
     cells = sum((TALL + 2 * halo) * (BROAD + 2 * halo) for halo in (grid.halo, 2 * grid.halo))
     together = _together(large.rows, 2 if double else 8)
     groups = maximum(1, ceil_div(large.rows, together))
-    pieces = minimum(min(tiles, _MOST_PIECES), maximum(1, 16 * FILL // groups))
+    pieces = minimum(min(tiles, MOST_PIECES), maximum(1, 16 * FILL // groups))
     sizes = {"HEIGHT": grid.height, "WIDTH": grid.width, "HALO": grid.halo, "ROWS": together, "NORM": large.norm}
     unused = b.scratch((1,), large.wide)
-    before, parts = large.x, _first_moments(b, large, unused)
-    for layer in range(large.depth):
+    before, parts = large.x, _first_parts(b, large, unused)
+    _moments(b, large, parts)
+    for layer, made in enumerate(_parts_between(b, large, 0, pieces, unused)):
         last = layer == large.depth - 1
         after = large.result if last else large.scratch(b)
-        kept = large.norm and not last
-        made = Parts(b.scratch((large.rows, pieces, 2), large.wide) if kept else unused, 0, pieces)
         b.kernel(
             "sparse/geo_tile",
             threads=256,
             grid=(groups, pieces),
             shared=together * cells * (8 if double else 4),
-            define={**large.define, **sizes, "MOMENTS": large.norm if kept else 0},
+            define={**large.define, **sizes, "MOMENTS": 0 if last else large.norm},
             x=before,
             y=after,
             weight1=large.weights[0],
             bias1=large.bias(0),
             weight2=large.weights[1],
             bias2=large.bias(1),
-            **_read(parts),
+            parts_in=parts.memory,
+            piece_in=parts.piece,
+            pieces_in=parts.pieces,
             parts=made.memory,
             pieces=pieces,
             rows=large.rows,
@@ -119,41 +119,71 @@ def describe_tiles(b: BlockBuilder, large: Large, grid: Grid) -> None:
         before, parts = after, made
 
 
-def describe_hops(b: BlockBuilder, large: Large) -> None:
-    """Two kernels for each block, and the moments of the first one's input."""
-    hidden = large.scratch(b)
-    unused = b.scratch((1,), large.wide)
-    together, launch = gather_launch(large.rows, large.features)
-    groups, tiles = launch["grid"]
-    span = maximum(maximum(1, groups * tiles // (8 * FILL)), ceil_div(tiles, _MOST_PIECES))
-    pieces = ceil_div(tiles, span)
-    before, parts = large.x, _first_moments(b, large, unused)
+def describe_hops(b: BlockBuilder, large: Large, packed: bool) -> None:
+    """Two kernels for each block, before them one for the moments of the input, or to pack it where rows are many."""
+    hidden, unused = large.scratch(b), b.scratch((1,), large.wide)
+    first = _first_parts(b, large, unused)
+    together = _together(large.rows, 8)
+    span, pieces = spans(maximum(1, ceil_div(large.rows, together)), large.features)
+    each = _parts_between(b, large, span * TILE, pieces, unused)
+    launch: dict[str, Any] = {"grid": (maximum(1, ceil_div(large.rows, together)), pieces), "span": span}
+    if not packed:
+        _moments(b, large, first)
+        _hops(b, large, "sparse/geo_hop", launch, (large.x, hidden, large.result), [first, *each], {"ROWS": together})
+        return
+    state = packed_rows(b, large.rows, large.features, large.dtype)
+    between = b.scratch(state.memory.shape, large.dtype)
+    wide = state.launch(large.features)
+    own = Parts(unused, wide["span"] * TILE, wide["grid"][0])
+    if large.norm:
+        own = replace(own, memory=b.scratch((large.rows, own.pieces, 2), large.wide))
+    later = _parts_between(b, large, own.piece, own.pieces, unused)
+    with b.where(large.rows < LEAST_ROWS):
+        _moments(b, large, first)
+        _hops(b, large, "sparse/geo_hop", launch, (large.x, hidden, large.result), [first, *each], {"ROWS": together})
+    with b.where(large.rows >= LEAST_ROWS):
+        state.pack(b, large.x, large.norm, own.memory)
+        _hops(b, large, "sparse/geo_hop_packed", wide, (state.memory, between, state.memory), [own, *later], {})
+
+
+def _hops(
+    b: BlockBuilder,
+    large: Large,
+    kernel: str,
+    launch: Mapping[str, Any],
+    tensors: tuple[Operand, Operand, Operand],
+    parts: Sequence[Parts],
+    define: Mapping[str, Any],
+) -> None:
+    """The two kernels of each block: from the input to the hidden layer, and to the state, which is the next input."""
+    before, hidden, state = tensors
+    in_rows = kernel.endswith("geo_hop")
     for layer in range(large.depth):
-        kept = large.norm and layer < large.depth - 1
-        made = Parts(b.scratch((large.rows, pieces, 2), large.wide) if kept else unused, span * TILE, pieces)
-        for stage, source, target in ((1, before, hidden), (2, hidden, large.result)):
-            sizes = {"STAGE": stage, "ROWS": together, "NORM": large.norm if stage == 1 else 0}
+        last = layer == large.depth - 1
+        for stage, source, target in ((1, before, hidden), (2, hidden, state)):
+            final = stage == 2 and last and not in_rows
+            macros = {**large.define, **define, "STAGE": stage, "NORM": large.norm if stage == 1 else 0}
+            macros |= {"MOMENTS": 0 if last or stage == 1 else large.norm} | ({"LAST": 1} if final else {})
             b.kernel(
-                "sparse/geo_hop",
-                threads=TILE,
-                grid=(groups, pieces),
-                define={**large.define, **sizes, "MOMENTS": large.norm if kept and stage == 2 else 0},
+                kernel,
+                define=macros,
                 **{"from": source},
                 x=before,
-                y=target,
+                y=large.result if final else target,
                 weight=large.weights[stage - 1],
                 bias=large.bias(stage - 1),
-                parts_in=parts.memory,
-                piece=parts.piece,
-                pieces=parts.pieces,
-                parts=made.memory,
-                span=span,
+                parts_in=parts[layer].memory,
+                piece=parts[layer].piece,
+                pieces=parts[layer].pieces,
+                parts=parts[layer + 1].memory,
                 rows=large.rows,
                 features=large.features,
                 layer=layer,
+                threads=TILE,
+                **{name: value for name, value in launch.items() if name != "threads"},
                 **large.operands,
             )
-        before, parts = large.result, made
+        before = state
 
 
 def _together(rows: Any, most: int) -> Any:
@@ -161,22 +191,26 @@ def _together(rows: Any, most: int) -> Any:
     return minimum(most, 1 + (rows >= 2) + 2 * (rows >= 4) + 4 * (rows >= 8))
 
 
-def _read(parts: Parts) -> dict[str, Any]:
-    return {"parts_in": parts.memory, "piece_in": parts.piece, "pieces_in": parts.pieces}
-
-
-def _first_moments(b: BlockBuilder, large: Large, unused: Operand) -> Parts:
-    """The moments of every row of x: later blocks find those that the block before has left."""
+def _first_parts(b: BlockBuilder, large: Large, unused: Operand) -> Parts:
+    """Memory for the moments of every row of x: later blocks find those that the block before has left."""
     if not large.norm:
         return Parts(unused, 1, 1)
-    rows = large.rows
-    pieces = minimum(32, maximum(1, ceil_div(2 * FILL, maximum(1, rows))))
+    pieces = minimum(32, maximum(1, ceil_div(2 * FILL, maximum(1, large.rows))))
     piece = ceil_div(large.features, pieces * 64) * 64
-    parts = Parts(b.scratch((rows, pieces, 2), large.wide), piece, pieces)
-    batches = b.scratch((1,), "int64")
+    return Parts(b.scratch((large.rows, pieces, 2), large.wide), piece, pieces, b.scratch((1,), "int64"))
+
+
+def _parts_between(b: BlockBuilder, large: Large, piece: Any, pieces: Any, unused: Operand) -> list[Parts]:
+    """Memory for the moments that each block leaves to the next one; the last one leaves none."""
+    kept = [bool(large.norm) and layer < large.depth - 1 for layer in range(large.depth)]
+    return [Parts(b.scratch((large.rows, pieces, 2), large.wide) if one else unused, piece, pieces) for one in kept]
+
+
+def _moments(b: BlockBuilder, large: Large, parts: Parts) -> None:
+    if not large.norm:
+        return
     b.kernel(
-        "normalization/moments", threads=256, grid=maximum(1, rows * pieces), define={"COUNTED": 0},
-        x=large.x, parts=parts.memory, batches=batches, used=1, row_stride=large.features, segments=1,
-        length=large.features, stride=large.features, piece=piece, pieces=pieces,
+        "normalization/moments", threads=256, grid=maximum(1, large.rows * parts.pieces), define={"COUNTED": 0},
+        x=large.x, parts=parts.memory, batches=parts.batches, used=1, row_stride=large.features, segments=1,
+        length=large.features, stride=large.features, piece=parts.piece, pieces=parts.pieces,
     )  # fmt: skip
-    return parts

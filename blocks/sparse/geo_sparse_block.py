@@ -18,9 +18,10 @@ from ..channel_mixing.products import FLOATING, uniform
 from ..regularization.noise import Noise, words
 from .connectivity import GeoConnectivity
 from .geo_activation import GeoActivation, Mix
-from .geo_large import FILL, Large, describe_hops, describe_tiles, grid_of
+from .geo_large import Large, describe_hops, describe_tiles, grid_of
 from .geo_sparse_linear import check_sizes, geo_sparse, last_dims
 from .index_table import INDEX_TYPES, Connectivity, table_of, table_weight
+from .packed_rows import FILL, is_packed
 
 NORMS = ("none", "rms", "layer")
 SHARED = 96 << 10  # bytes of shared memory that every GPU has for a thread block
@@ -63,6 +64,7 @@ class GeoSparseStack(Block):
         prefix: str = "blocks.{}.",
         grid: tuple[int, int] | None = None,
         tile: bool | None = None,
+        layout: str = "auto",
         training: bool = False,
         seed: int | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class GeoSparseStack(Block):
         self.wide = "float64" if dtype == "float64" else "float32"
         self._state_bytes = 3 * self.features * (8 if self.wide == "float64" else 4)  # of a row in shared memory
         self.tiled = grid_of(connectivity, tile)
+        self.packed = is_packed(layout, tables[0])
         self._small = not tile and self._state_bytes <= SHARED and self.k <= MOST_TAPS
         with BlockBuilder(self) as b:
             self.x = b.input("x", ("*batch", *last_dims(self.features, grid)), dtype)
@@ -188,7 +191,7 @@ class GeoSparseStack(Block):
         if self.tiled is not None:
             describe_tiles(b, large, self.tiled)
         else:
-            describe_hops(b, large)
+            describe_hops(b, large, self.packed)
         if head:
             assert self.head_weight is not None and self.head_bias is not None
             b.library("cublas.gemm", a=state, b=self.head_weight, c=self.y, transpose_b=True, bias=self.head_bias,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cudagraph.shape import DimSpec, SizeLike, ceil_div, maximum
 from ..channel_mixing.products import FLOATING, uniform
 from .connectivity import GeoConnectivity
 from .index_table import Connectivity, table_of, table_weight
+from .packed_rows import LEAST_ROWS, is_packed, packed_rows
 
 COMPUTE_MODES = ("gather", "scatter")
 MOST_FAN_IN = 128  # taps that the fast kernels are written for
@@ -43,6 +45,7 @@ class GeoSparseLinear(Block):
         compute_mode: str = "gather",
         dtype: str = "float32",
         index: str = "int32",
+        layout: str = "auto",
         grid: tuple[int, int] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -55,6 +58,7 @@ class GeoSparseLinear(Block):
         table, self.in_features = table_of(connectivity, in_features)
         self.out_features, self.k = table.shape
         self.compute_mode, self._last = compute_mode, 1 if grid is None else 2
+        self.packed = is_packed(layout, table)
         self._connectivity = connectivity if isinstance(connectivity, GeoConnectivity) else None
         start = uniform(np.random.default_rng(seed), self.k**-0.5)
         with BlockBuilder(self) as b:
@@ -88,8 +92,16 @@ class GeoSparseLinear(Block):
             )
             return
         together, launch = gather_launch(rows, self.out_features)
-        define |= {"FAN_IN": self.k, "ROWS": together}
-        b.kernel("sparse/geo_linear", define=define, **operands, **sizes, **launch)
+        define["FAN_IN"] = self.k
+        packed = packed_rows(b, rows, self.in_features, self.x.dtype) if self.packed else None
+        with b.where(rows < LEAST_ROWS) if packed else nullcontext():
+            b.kernel("sparse/geo_linear", define=define | {"ROWS": together}, **operands, **sizes, **launch)
+        if packed is None:
+            return
+        with b.where(rows >= LEAST_ROWS):
+            packed.pack(b, self.x)
+            operands["x"] = packed.memory
+            b.kernel("sparse/geo_linear_packed", define=define, **operands, **sizes, **packed.launch(self.out_features))
 
     def _describe_scatter(self, b: BlockBuilder) -> None:
         outputs, rows = self.out_features, self.y.size // self.out_features

@@ -130,6 +130,13 @@ __device__ inline void merge(Moments& a, Real& count, Moments b, Real more)
     a.squares += b.squares;
 }
 
+// The same with what the lane at a distance has seen.
+__device__ inline void merge_across(Moments& all, Real& count, int distance)
+{
+    const Moments other{__shfl_xor_sync(0xffffffffu, all.mean, distance), __shfl_xor_sync(0xffffffffu, all.squares, distance)};
+    merge(all, count, other, __shfl_xor_sync(0xffffffffu, count, distance));
+}
+
 // What a thread has seen of COUNT rows: a number of each at a time.
 template <int COUNT> struct Running {
     Moments row[COUNT];
@@ -177,10 +184,7 @@ __device__ inline void write_rows(const Running<COUNT>& own, RunningMemory<COUNT
         Real count = memory.seen[lane];
         for (int i = lane + 32; i < THREADS; i += 32) merge(all, count, memory.row[r][i], memory.seen[i]);
 #pragma unroll
-        for (int distance = 1; distance < 32; distance *= 2) {
-            const Moments other{__shfl_xor_sync(0xffffffffu, all.mean, distance), __shfl_xor_sync(0xffffffffu, all.squares, distance)};
-            merge(all, count, other, __shfl_xor_sync(0xffffffffu, count, distance));
-        }
+        for (int distance = 1; distance < 32; distance *= 2) merge_across(all, count, distance);
         if (lane == 0) write_moments(parts, (first + r) * pieces + piece, all);
     }
 }
