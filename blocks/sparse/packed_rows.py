@@ -52,7 +52,7 @@ class PackedRows:
 
 def packed_rows(b: BlockBuilder, rows: Any, cells: int, dtype: object) -> PackedRows:
     """Memory for `rows` rows of `cells` numbers."""
-    double = np.dtype(dtype).itemsize == 8
+    double = str(dtype) == "float64"
     together = 8 if double else 16
     memory = b.scratch((maximum(1, ceil_div(rows, together)), cells, together), dtype)
     return PackedRows(memory, together, rows, cells, b.scratch((1,), "float64" if double else "float32"))

@@ -20,6 +20,8 @@
 #define LAST 0
 #endif
 
+constexpr int RESIDENT = sizeof(Sum) == 8 ? 2 : 4;  // blocks that a multiprocessor holds: says how many registers there are
+
 struct Block {
     Responses responses;
     DropPath drop;
@@ -148,7 +150,7 @@ struct Finish {
 
 #endif
 
-extern "C" __global__ void __launch_bounds__(256, sizeof(Sum) == 8 ? 2 : 4)
+extern "C" __global__ void __launch_bounds__(256, RESIDENT)
     geo_hop_packed(const T* __restrict__ from, const T* x, T* y, const T* __restrict__ weight, const T* __restrict__ bias,
                    const I* __restrict__ index, const P* __restrict__ scale, const P* __restrict__ shift, const P* __restrict__ alpha,
                    const P* __restrict__ amplitude, const P* __restrict__ frequency, const P* __restrict__ decay, const P* __restrict__ phase,
