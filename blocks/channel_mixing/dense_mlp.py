@@ -65,8 +65,8 @@ class DenseMLP(Block):
 
     def reference(self, x: np.ndarray, **values: Any) -> np.ndarray:
         """The same in NumPy, in the precision of the inputs; `values` by path."""
-        for number in range(self.depth + 1):
-            x = Linear.reference(x, **inside(values, str(2 * number)))
+        for number, layer in enumerate(self.layers):
+            x = layer.reference(x, **inside(values, str(2 * number)))
         return x
 
 

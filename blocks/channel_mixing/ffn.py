@@ -38,6 +38,7 @@ class FFN(Block):
         dtype: str = "float32",
         library: bool = True,
         seed: int | None = None,
+        **norm: Any,
     ) -> None:
         super().__init__()
         hidden = 4 * features if hidden is None else hidden
@@ -45,7 +46,7 @@ class FFN(Block):
         shared: dict[str, Any] = {"transposed": transposed, "dtype": dtype, "library": library}
         self.names = names
         with BlockBuilder(self) as b:
-            first = Linear(features, hidden, bias, activation=activation, seed=seed, **shared)
+            first = Linear(features, hidden, bias, activation=activation, seed=seed, **shared, **norm)
             second = Linear(hidden, out, bias, residual=residual, seed=next_seed(seed), **shared)
             self.fc1, self.fc2 = b.child(first, names[0]), b.child(second, names[1])
             b.connect(first.y, second.x)
@@ -56,4 +57,4 @@ class FFN(Block):
     def reference(self, x: np.ndarray, residual: np.ndarray | None = None, **values: Any) -> np.ndarray:
         """The same in NumPy, in the precision of the inputs; `values` by path."""
         first, second = (inside(values, name) for name in self.names)
-        return Linear.reference(Linear.reference(x, **first), residual, **second)
+        return self.fc2.reference(self.fc1.reference(x, **first), residual, **second)

@@ -21,7 +21,8 @@ class GatedFFN(Block):
     x, y: [..., C] of `dtype` (float16, bfloat16, float32, float64); `hidden` features in between, 4 C unless said.
     activation: a name of `ACTIVATIONS`, changeable live; "sigmoid" is the GLU's, "relu" the ReGLU's. `residual=True`
     adds an input `residual`: [..., C]. gate_proj and up_proj are one packed weight, so that one product serves both;
-    state dicts hold them apart under `names`, or packed as gate_up_proj. One to eight rows are two kernels in all.
+    state dicts hold them apart under `names`, or packed as gate_up_proj. One to eight rows are two kernels in all;
+    `norm`, `norm_eps` and `norm_bias` put a norm in front of them, as for `Linear`.
     `DescriptionError` as for Linear.
 
     Shazeer 2020, arXiv:2002.05202.
@@ -39,13 +40,14 @@ class GatedFFN(Block):
         dtype: str = "float32",
         library: bool = True,
         seed: int | None = None,
+        **norm: Any,
     ) -> None:
         super().__init__()
         hidden = 4 * features if hidden is None else hidden
         self.names = names
         shared: dict[str, Any] = {"dtype": dtype, "library": library}
         with BlockBuilder(self) as b:
-            gate_up = GatedLinear(features, hidden, bias, activation=activation, seed=seed, **shared)
+            gate_up = GatedLinear(features, hidden, bias, activation=activation, seed=seed, **shared, **norm)
             down = Linear(hidden, features, bias, residual=residual, seed=next_seed(seed), **shared)
             self.gate_up_proj, self.down_proj = b.child(gate_up, "gate_up_proj"), b.child(down, names[2])
             for weight in (gate_up.weight, gate_up.bias):
@@ -59,7 +61,7 @@ class GatedFFN(Block):
     def reference(self, x: np.ndarray, residual: np.ndarray | None = None, **values: Any) -> np.ndarray:
         """The same in NumPy, in the precision of the inputs; `values` by path."""
         hidden = self.gate_up_proj.reference(x, **inside(values, "gate_up_proj"))
-        return Linear.reference(hidden, residual, **inside(values, self.names[2]))
+        return self.down_proj.reference(hidden, residual, **inside(values, self.names[2]))
 
 
 class SwiGLU(GatedFFN):

@@ -10,12 +10,10 @@ from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
 
-from ..normalization import LayerNorm, RMSNorm
 from .ffn import FFN
 from .gated_ffn import GatedFFN
+from .normed import NORMS, store_norm
 from .products import inside
-
-_NORMS = {"layer": LayerNorm, "rms": RMSNorm}
 
 
 class MLPBlock(Block):
@@ -38,14 +36,16 @@ class MLPBlock(Block):
         **options: Any,
     ) -> None:
         super().__init__()
-        if norm not in _NORMS:
-            raise DescriptionError(f"an MLPBlock's norm is one of {', '.join(_NORMS)}, not {norm!r}")
+        if norm not in NORMS:
+            raise DescriptionError(f"an MLPBlock's norm is one of {', '.join(NORMS)}, not {norm!r}")
+        options |= {"residual": True, "dtype": dtype, "norm": norm, "norm_eps": eps}
         with BlockBuilder(self) as b:
             self.x = b.input("x", (..., features), dtype)
-            self.norm = _NORMS[norm](features, eps, dtype=dtype)
-            self.mlp = (GatedFFN if gated else FFN)(features, hidden, residual=True, dtype=dtype, **options)
-            self.y = b.expose(b.apply(self.mlp, b.apply(self.norm, self.x), self.x), "y")
+            self.mlp = (GatedFFN if gated else FFN)(features, hidden, **options)
+            self.norm = (self.mlp.gate_up_proj if isinstance(self.mlp, GatedFFN) else self.mlp.fc1).norm
+            self.y = b.expose(b.apply(self.mlp, self.x, self.x), "y")
+            store_norm(b, self.norm, "norm")
 
     def reference(self, x: np.ndarray, **values: Any) -> np.ndarray:
         """The same in NumPy, in the precision of the input; `values` by path."""
-        return self.mlp.reference(self.norm.reference(x, **inside(values, "norm")), x, **inside(values, "mlp"))
+        return self.mlp.reference(x, x, **inside(values, "mlp"))

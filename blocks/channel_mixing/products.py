@@ -17,10 +17,12 @@ from cudagraph.tensor import Weight
 from cudagraph.work import Operand
 
 from ..activation.launch import row_launch
+from .normed import Norm
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 _FEW = 8  # rows up to which a product reads its weights from memory only once, by one kernel
 _WARPS = 2112  # that keep every multiprocessor of a large GPU loading
+_NORMED = 48 << 10  # bytes of normalised rows that a thread block may keep
 
 
 def linear_product(
@@ -35,15 +37,21 @@ def linear_product(
     activation: Option | str = "none",
     fused: bool = True,
     library: bool = True,
+    norm: Norm | None = None,
 ) -> None:
-    """Describe the product. `fused`: the library's epilogue has the activation; not `library`: by our kernels."""
+    """Describe the product. `fused`: the library's epilogue has the activation; not `library`: by our kernels.
+
+    `norm` is that of x: part of the kernel for a few rows, and a launch of its own for more.
+    """
     columns, inner = weight.shape[0], weight.shape[1]
     product = y if library and fused else b.scratch(y.shape, y.dtype)
     rows = x.size // inner
     few = (rows >= 1) * (rows <= _FEW) if library else 0
-    if library:
-        with b.where(few):
-            matrix_vector(b, x, weight, y, columns, inner, bias, residual, alpha, activation)
+
+    def by_kernel(x: Operand, norm: Norm | None) -> None:
+        matrix_vector(b, x, weight, y, columns, inner, bias, residual, alpha, activation, norm=norm)
+
+    x = _of_few_rows(b, x, few, norm, by_kernel)
     with b.where(equal(few, 0)):
         if not library:
             tiled_product(b, x, weight, product, columns, inner)
@@ -56,6 +64,25 @@ def linear_product(
         b.library("cublas.gemm", a=x, b=weight, c=product, transpose_b=True, **more)
         if not fused:
             activate_columns(b, product, y, rows, columns, activation, bias)
+
+
+def _of_few_rows(
+    b: BlockBuilder, x: Operand, few: Size | int, norm: Norm | None, product: Callable[[Operand, Norm | None], None]
+) -> Operand:
+    """Describe `product(x, norm)` where there are few rows; gives what others multiply: x, or x normalised."""
+    if norm is None:
+        with b.where(few):
+            product(x, None)
+        return x
+    normed = b.scratch(x.shape, norm.weight.dtype)
+    fits = few * (x.size <= _NORMED // np.dtype(norm.weight.dtype).itemsize)
+    with b.where(fits):
+        product(x, norm)
+    with b.where(equal(fits, 0)):
+        norm.describe(b, x, normed)
+    with b.where(few * equal(fits, 0)):
+        product(normed, None)
+    return normed
 
 
 def matrix_vector(
@@ -71,9 +98,11 @@ def matrix_vector(
     activation: Option | str = "none",
     *,
     gated: int = 0,
+    norm: Norm | None = None,
 ) -> None:
     """The kernel for one to eight rows. `gated` is 1 for rows of weights that hold gates and then values, 2 for the
     other way round."""
+    none = {"norm_weight": weight, "norm_bias": weight, "eps": 0.0}
     split = _split(columns, inner) if isinstance(columns, int) and isinstance(inner, int) else 1
     each = 8 // split if gated else 16 // split
     b.kernel(
@@ -86,7 +115,9 @@ def matrix_vector(
             "GATED": gated,
             **_present(y, bias, residual),
             "ACTIVATION": activation,
+            **({} if norm is None else norm.define()),
         },
+        shared=0 if norm is None else x.size * np.dtype(norm.weight.dtype).itemsize,
         x=x,
         weight=weight,
         bias=weight if bias is None else bias,
@@ -95,12 +126,13 @@ def matrix_vector(
         alpha=1.0 if alpha is None else alpha,
         columns=columns,
         inner=inner,
+        **(none if norm is None else norm.arguments()),
     )
 
 
 def gated_product(
     b: BlockBuilder,
-    x: Port,
+    x: Operand,
     weight: Weight,
     y: Port,
     *,
@@ -108,6 +140,7 @@ def gated_product(
     activation: Option | str,
     value_first: bool = False,
     library: bool = True,
+    norm: Norm | None = None,
 ) -> None:
     """Describe y = activation(gate) * value, where gate and value are the halves of x @ weight.T + bias."""
     both, inner = weight.shape[0], weight.shape[1]
@@ -115,10 +148,12 @@ def gated_product(
     sums = b.scratch(product.shape, y.dtype) if bias is not None and not library else product
     rows = x.size // inner
     few = (rows >= 1) * (rows <= _FEW) if library else 0
-    if library:
-        with b.where(few):
-            gated = 2 if value_first else 1
-            matrix_vector(b, x, weight, y, both // 2, inner, bias, activation=activation, gated=gated)
+
+    def by_kernel(x: Operand, norm: Norm | None) -> None:
+        gated = 2 if value_first else 1
+        matrix_vector(b, x, weight, y, both // 2, inner, bias, activation=activation, gated=gated, norm=norm)
+
+    x = _of_few_rows(b, x, few, norm, by_kernel)
     with b.where(equal(few, 0)):
         if library:
             more = {} if bias is None else {"bias": bias}

@@ -59,7 +59,7 @@ class Projection(Block):
         rows = x.reshape(*lead, math.prod(self.in_shape))
         for name in ("linear", "down", "up"):
             given = inside(values, name)
-            rows = Linear.reference(rows, **given) if given else rows
+            rows = getattr(self, name).reference(rows, **given) if given else rows
         return rows.reshape(*lead, *self.out_shape)
 
 

@@ -97,8 +97,8 @@ class DiffusionTimestepEmbed(Block):
     def reference(self, t: np.ndarray, **weights: Any) -> np.ndarray:
         """The same in NumPy, in the precision of the inputs."""
         first, second = ({name: weights[f"linear_{k}/{name}"] for name in ("weight", "bias")} for k in (1, 2))
-        hidden = Linear.reference(self.sinusoid.reference(t), **first, activation="silu")
-        return Linear.reference(hidden, **second)
+        hidden = self.linear_1.reference(self.sinusoid.reference(t), **first, activation="silu")
+        return self.linear_2.reference(hidden, **second)
 
 
 def timestep_frequencies(channels: int, shift: float = 0.0, max_period: float = 10000.0) -> np.ndarray:

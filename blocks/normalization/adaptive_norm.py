@@ -13,7 +13,8 @@ from cudagraph.shape import maximum
 
 from ..activation.smooth import SiLU
 from ..channel_mixing.linear import Linear
-from .launch import check_dtype, row_launch, scalar_type
+from ..row_norm import row_launch, scalar_type
+from .launch import check_dtype
 
 ORDERS = {"scale_shift": (0, 1), "shift_scale": (1, 0)}
 

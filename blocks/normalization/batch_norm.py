@@ -12,7 +12,8 @@ from cudagraph.errors import DescriptionError
 from cudagraph.shape import equal, maximum
 
 from ..activation.formulas import ACTIVATIONS, activate
-from .launch import check_dtype, scalar_type
+from ..row_norm import scalar_type
+from .launch import check_dtype
 from .moments import PIECES, Rows, Settings, by_columns, by_planes, scratch_for
 
 

@@ -16,7 +16,8 @@ from cudagraph.shape import maximum
 from cudagraph.tensor import Weight
 
 from ..activation.formulas import ACTIVATIONS, activate
-from .launch import check_dtype, scalar_type
+from ..row_norm import scalar_type
+from .launch import check_dtype
 from .moments import Rows, Settings, by_planes, scratch_for
 
 SMALL = 16384  # elements of a group up to which one thread block does it

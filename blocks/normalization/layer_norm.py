@@ -10,7 +10,8 @@ import numpy as np
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
 
-from .launch import check_dtype, checked_shape, row_launch, scalar_type
+from ..row_norm import normalize_rows, scalar_type
+from .launch import check_dtype, checked_shape
 
 
 class LayerNorm(Block):
@@ -114,20 +115,16 @@ EPSILONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "floa
 
 def describe(b: BlockBuilder, norm: LayerNorm | RMSNorm, dtype: str, **define: int) -> None:
     """The one launch of a norm over rows."""
-    columns = prod(norm.normalized_shape)
-    rows = norm.x.size // columns
-    launch = row_launch(rows, columns, dtype)
-    there = {"WEIGHT": norm.weight, "BIAS": norm.bias, "RESIDUAL": norm.residual}
-    launch["define"] |= {name: int(tensor is not None) for name, tensor in there.items()} | define
-    b.kernel(
-        "normalization/row_norm",
-        **launch,
-        x=norm.x,
-        residual=norm.residual or norm.x,
-        weight=norm.weight or norm.x,
-        bias=norm.bias or norm.x,
-        y=norm.y,
-        sum=norm.sum or norm.y,
-        eps=norm.eps,
-        rows=rows,
+    normalize_rows(
+        b,
+        norm.x,
+        norm.y,
+        prod(norm.normalized_shape),
+        norm.eps,
+        dtype,
+        define,
+        weight=norm.weight,
+        bias=norm.bias,
+        residual=norm.residual,
+        sum=norm.sum,
     )

@@ -3,16 +3,20 @@
 // Layout: x is ROWS x inner, weight is columns x inner (as torch stores a linear layer), y and residual are
 //         ROWS x columns, bias has one value per column; row-major. BIAS and RESIDUAL are 0 where there is none.
 //         With GATED, weight and bias have 2 x columns rows, the gates and then the values (2: the other way round), and
-//         y = activation(gate) * value, without alpha and residual.
+//         y = activation(gate) * value, without alpha and residual. With NORM, x is normalised first (normed_rows.cuh), and
+//         the launch has ROWS x inner elements of dynamic shared memory.
 // Idea:   every weight is read once, so memory speed is the limit. On a GPU a warp computes two columns for all rows:
 //         its lanes stride through the weights by 16 bytes, with several loads in flight, and keep float sums that are
 //         shuffled together at the end. SPLIT warps share two columns where there are too few columns to fill a GPU, and
-//         add their sums in shared memory, always in the same order. On a CPU the first thread of a block does its work,
-//         in vectors of 16 sums: no thread waits for another one.
+//         add their sums in shared memory, always in the same order. Every block normalises the rows for itself, while the
+//         first weights are on their way: less work than another launch. On a CPU the first thread of a block does its
+//         work, in vectors of 16 sums: no thread waits for another one.
 // Floor:  columns x inner weights of traffic; 2 ROWS operations for each.
 // Variants: ROWS=4; ROWS=8; ROWS=8 SPLIT=4; ROWS=1 SPLIT=8; RESIDUAL=1; GATED=1; ROWS=4 GATED=1 ACTIVATION=silu
+// Variants: NORM=1 GATED=1; ROWS=2 SPLIT=2 NORM=2 NORM_BIAS=1
 
 #include "activation/activation.cuh"
+#include "channel_mixing/normed_rows.cuh"
 
 #ifndef ROWS
 #define ROWS 1
@@ -43,7 +47,7 @@ constexpr int VECTOR = 16 / sizeof(T);                     // elements of one lo
 constexpr int AHEAD = ROWS <= 2 ? 4 : ROWS <= 4 ? 2 : 1;   // loads of each sum in flight
 
 struct Operands {
-    const T *x, *weight, *bias, *residual;
+    const T *x, *weight, *bias, *residual;  // x: as it is given, or normalised
     T* y;
     Sum alpha;
     int columns, inner;
@@ -71,6 +75,7 @@ struct Operands {
 #ifdef CUDAGRAPH_HOST
 
 constexpr int LANES = 16, CHUNK = ROWS <= 2 ? 128 : 32;  // a chunk of rows of x is widened once for all columns of a block
+constexpr int TOGETHER = NORM ? 32 / COLUMNS > 1 ? 32 / COLUMNS : 1 : 1;  // blocks that share one normalisation
 typedef Sum Lanes __attribute__((vector_size(LANES * sizeof(Sum))));
 typedef float Floats __attribute__((vector_size(LANES * sizeof(float))));
 typedef unsigned Words __attribute__((vector_size(LANES * sizeof(unsigned))));
@@ -141,9 +146,9 @@ __device__ inline Sum total(Lanes lanes)
     return sum;
 }
 
-__device__ inline void block(const Operands& o)
+__device__ inline void block(const Operands& o, int number)
 {
-    const int first = blockIdx.x * COLUMNS, many = first + COLUMNS < o.columns ? COLUMNS : o.columns - first;
+    const int first = number * COLUMNS, many = first + COLUMNS < o.columns ? COLUMNS : o.columns - first;
     Lanes sums[GATED ? 2 : 1][COLUMNS][ROWS] = {};
     for (int k = 0; k < o.inner; k += LANES * CHUNK) {
         const int count = o.inner - k < LANES * CHUNK ? o.inner - k : LANES * CHUNK;
@@ -167,6 +172,14 @@ union Vector {
     __device__ Vector() {}
 };
 
+// Bring a line of weights into the L2 cache.
+__device__ inline void prefetch(const void* at)
+{
+#ifdef __CUDACC_RTC__
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+#endif
+}
+
 constexpr int APART = SPLIT * 32 * VECTOR;  // elements from one vector of a lane to its next
 
 // MANY vectors of a lane: all loads of weights are on their way before the first product waits for one.
@@ -182,7 +195,8 @@ template <int MANY> __device__ inline void step(const Operands& o, const T* cons
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) {
             Vector v;
-            v.bits = __ldg(reinterpret_cast<const uint4*>(o.row(r) + k + u * APART));
+            const uint4* from = reinterpret_cast<const uint4*>(o.row(r) + k + u * APART);
+            v.bits = NORM ? *from : __ldg(from);
 #pragma unroll
             for (int i = 0; i < VECTOR; ++i)
 #pragma unroll
@@ -225,11 +239,31 @@ __device__ inline Sum reduce(Sum (*sums)[ROWS], int lane)
     return mine;
 }
 
-__device__ inline void block(const Operands& o)
+// Ask for the first weights of a lane, which then come from far away while the rows are normalised.
+__device__ inline void ask_ahead(const Operands& o, const T* const* weight, int part, int lane)
+{
+#pragma unroll
+    for (int u = 0; u < AHEAD; ++u) {
+        const int k = (part * 32 + lane) * VECTOR + u * APART;
+        if (k >= o.inner) break;
+#pragma unroll
+        for (int c = 0; c < EACH; ++c) prefetch(weight[c] + k);
+    }
+}
+
+__device__ inline void block(Operands o, const Norm& norm)
 {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = warp / SPLIT, part = warp % SPLIT;
     const int column = blockIdx.x * COLUMNS + group * (GATED ? 1 : EACH), last = o.columns - 1;
     const T* weight[EACH] = {o.weights(min(column, last)), o.weights(GATED ? o.columns + min(column, last) : min(column + 1, last))};
+#if NORM
+    extern __shared__ __align__(16) unsigned char memory[];
+    ask_ahead(o, weight, part, lane);
+    T* normed = reinterpret_cast<T*>(memory);
+    for (int r = 0; r < ROWS; ++r) normalize_row(o.row(r), normed + r * o.inner, o.inner, norm);
+    __syncthreads();
+    o.x = normed;
+#endif
     Sum sums[EACH][ROWS] = {};
     accumulate(o, weight, part, lane, sums);
     Sum mine = reduce(sums, lane);
@@ -254,10 +288,21 @@ __device__ inline void block(const Operands& o)
 
 #endif
 
-extern "C" __global__ void __launch_bounds__(256) gemv(const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const T* __restrict__ residual, T* __restrict__ y, SCALAR alpha, int columns, int inner)
+extern "C" __global__ void __launch_bounds__(256) gemv(const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const T* __restrict__ residual, T* __restrict__ y, SCALAR alpha, int columns, int inner,
+                                                       const T* __restrict__ norm_weight, const T* __restrict__ norm_bias, SCALAR eps)
 {
+    Operands o{x, weight, bias, residual, y, static_cast<Sum>(alpha), columns, inner};
+    const Norm norm{norm_weight, norm_bias, static_cast<Sum>(eps)};
 #ifdef CUDAGRAPH_HOST
-    if (threadIdx.x > 0) return;
+    if (threadIdx.x > 0 || blockIdx.x % TOGETHER > 0) return;
+#if NORM
+    extern __shared__ __align__(16) unsigned char memory[];
+    T* normed = reinterpret_cast<T*>(memory);
+    for (int r = 0; r < ROWS; ++r) normalize_row(o.row(r), normed + r * inner, inner, norm);
+    o.x = normed;
 #endif
-    block({x, weight, bias, residual, y, static_cast<Sum>(alpha), columns, inner});
+    for (int i = 0; i < TOGETHER && blockIdx.x + i < gridDim.x; ++i) block(o, blockIdx.x + i);
+#else
+    block(o, norm);
+#endif
 }

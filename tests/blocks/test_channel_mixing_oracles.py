@@ -289,6 +289,42 @@ def test_einsum(equation, shapes):
     close(run(Einsum(equation), **dict(zip("abc", operands, strict=False))), expected)
 
 
+@pytest.mark.parametrize(("rows", "inner"), [(1, 45), (8, 768), (9, 45), (5, 3000)])
+@pytest.mark.parametrize("kind", ["layer", "rms"])
+def test_linear_behind_a_norm(kind, rows, inner):
+    """Part of the kernel for a few rows, unless they are too long for a block's memory."""
+    norm = torch.nn.LayerNorm(inner, 1e-5) if kind == "layer" else torch.nn.RMSNorm(inner, 1e-5)
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter, 0.5)
+    layer = torch.nn.Linear(inner, 37)
+    ours = Linear(inner, 37, norm=kind)
+    ours.load_state_dict({f"norm.{name}": value for name, value in arrays_of(norm).items()} | arrays_of(layer))
+    x = numbers(rows, inner) + 3
+    close(run(ours, x=x), layer(norm(torch.from_numpy(x))), 2e-5)
+    with cg.CudaEngine("recording") as engine:
+        engine.add(ours)
+        engine.bind(ours.x, x)
+        engine.update()
+        kinds = [node.name.rpartition(":")[2].removesuffix("_2") for node in engine.plan.nodes]
+    assert kinds == {1: ["gemv"], 8: ["gemv"], 9: ["row_norm", "gemm"], 5: ["row_norm", "gemv"]}[rows]
+
+
+def test_the_norm_of_a_gated_linear_is_live():
+    ours = GatedLinear(45, 7, norm="rms", seed=0)
+    plain = GatedLinear(45, 7, seed=0)
+    x = numbers(3, 45)
+    with cg.CudaEngine("host") as engine:
+        engine.add(ours)
+        engine.bind(ours.x, x)
+        engine.update()
+        scale = numbers(45, seed=2)
+        ours.norm.weight.value, ours.norm.eps.value = scale, 0.5
+        engine.update()
+        assert engine.rebuilds == 1
+        normed = x / np.sqrt((x * x).mean(-1, keepdims=True) + 0.5) * scale
+        close(engine.read(ours.y), run(plain, x=normed.astype(np.float32)), 2e-6)
+
+
 def gpu_body(kernel: str) -> str:
     """A kernel's text, in which the body for GPUs is also what the CPU runs, with fibers for its threads."""
     return (KERNELS / f"{kernel}.cu").read_text().replace("CUDAGRAPH_HOST", "NOWHERE")
@@ -302,6 +338,8 @@ def test_the_gpu_body_of_gemv(rows, inner, columns, dtype):
     for ours in (
         Linear(inner, columns, activation="silu", residual=True, alpha=0.5, dtype=dtype, seed=0),
         GatedLinear(inner, columns, dtype=dtype, value_first=rows == 3, seed=0),
+        Linear(inner, columns, dtype=dtype, norm="layer", seed=0),
+        GatedLinear(inner, columns, dtype=dtype, norm="rms", seed=0),
     ):
         arrays = {"x": numbers(rows, inner), "residual": numbers(rows, columns, seed=1)}
         arrays = {port.name: arrays[port.name].astype(ours.weight.dtype) for port in ours.inputs}

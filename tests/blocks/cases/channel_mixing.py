@@ -121,6 +121,16 @@ CASES = [
         name="Linear with residual without library",
     ),
     Case(
+        linear(norm="layer", activation="gelu"),
+        rows(45),
+        FLOATS,
+        sizes=(1, 8, 9),
+        hot={"norm_eps": 0.5},
+        tolerances=SUMS,
+        misuses=(Misuse(lambda engine: Linear(2, 2, norm="batch"), cg.DescriptionError, "is one of layer, rms"),),
+        name="Linear behind a norm",
+    ),
+    Case(
         lambda dtype: Linear(1030, 34, dtype=dtype, seed=1),
         rows(1030),
         FLOATS,
