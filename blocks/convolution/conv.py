@@ -80,8 +80,7 @@ class Convolution(Block):
                 self._epilogue(b, self._product(b, tf32), folded=groups > 1)
             elif fused:
                 added = {"bias": self.bias, "residual": self.residual}
-                given = {name: tensor for name, tensor in added.items() if tensor is not None}
-                self._cudnn(b, tf32, self.y, activation=self.activation or "none", **given)
+                self._cudnn(b, tf32, self.y, activation=self.activation or "none", **added)
             else:
                 result = b.scratch(shape, dtype, name="product")
                 self._cudnn(b, tf32, result)
@@ -91,7 +90,8 @@ class Convolution(Block):
         """weight * x and what cuDNN adds to it in one go, in the layout that the tensors have."""
         w = self.window
         window = {"stride": w.stride, "dilation": w.dilation, "before": w.before, "after": w.after}
-        b.library("cudnn.convolution", x=self.x, weight=self.weight, y=y, tf32=tf32, **window, **more)
+        given = {name: value for name, value in more.items() if value is not None}
+        b.library("cudnn.convolution", x=self.x, weight=self.weight, y=y, tf32=tf32, **window, **given)
 
     def _product(self, b: BlockBuilder, tf32: bool) -> Any:
         """weight [O, K] @ columns [K, positions], in batches of samples, or of groups."""

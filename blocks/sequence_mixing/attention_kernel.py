@@ -18,6 +18,7 @@ SHARE = 128  # keys that are worth a thread block of their own
 BLOCKS = 264  # thread blocks that fill a large GPU
 MASKS = {None: 0, "bool": 1, "additive": 2, "hidden": 3}
 KEY_MASKS = {None: 0, "bool": 1, "hidden": 2}
+LIBRARIES = (None, "cudnn")
 ALIGNED = {"first": 0, "last": 1, "position": 2}
 
 SizeLike = int | Size
@@ -58,6 +59,22 @@ class Sight:
             raise DescriptionError(f"{subject}: window is a number of keys, at least 1, not {self.window!r}")
         if self.softcap is not None and not self.softcap > 0:
             raise DescriptionError(f"{subject}: softcap is a number above 0, not {self.softcap!r}")
+
+    def check_library(self, subject: str) -> None:
+        """`DescriptionError` for what only the own kernel can: anything but additive masks, and places by position."""
+        plain = {
+            "a mask of booleans": self.mask_kind not in (None, "additive"),
+            "a mask of keys": self.key_mask is not None,
+            "a prefix": self.prefix is not None,
+            "ALiBi": self.slopes is not None,
+            "a softcap": self.softcap is not None,
+            "a cache": self.aligned == "position",
+        }
+        asked = [name for name, is_asked in plain.items() if is_asked]
+        if asked:
+            raise DescriptionError(
+                f"{subject}: cuDNN's attention has not {', '.join(asked)}; leave library out for that"
+            )
 
     def define(self) -> dict[str, int | str]:
         """The macros that make a kernel see so."""
@@ -137,14 +154,32 @@ class Attention:
     scale: Parameter[Any] | float
     sight: Sight = field(default_factory=Sight)
     fits: SizeLike = 1  # whether the mask fits; where not, nothing makes the result, and that is the error
+    library: str | None = None  # "cudnn", or None for the own kernel
 
     def describe(self, b: BlockBuilder) -> None:
         """The launches for heads of up to 128 elements, and for longer ones; the plan has one of them."""
+        if self.library is not None:
+            self._describe_library(b)
+            return
         longest = maximum(self.q.length, self.v.length)
         with b.where(self.fits), b.where(longest <= 128):
             self._describe_tiles(b, SHORT)
         with b.where(self.fits), b.where(longest > 128):
             self._describe_tiles(b, LONG)
+
+    def _describe_library(self, b: BlockBuilder) -> None:
+        sizes, sight = self.sizes, self.sight
+        effective = b.scratch((1,), "float32", name="effective_scale")
+        placed: dict[str, Any] = {} if sight.mask is None else {"mask": sight.mask}
+        query, key = (sizes.batch, sizes.heads, sizes.queries), (sizes.batch, sizes.heads // sizes.group, sizes.keys)
+        for name, lines, lead in (("q", self.q, query), ("k", self.k, key), ("v", self.v, key), ("y", self.o, query)):
+            placed |= {name: lines.operand, f"{name}_shape": (*lead, lines.length), f"{name}_start": lines.start}
+            placed[f"{name}_strides"] = lines.strides
+        with b.where(self.fits):
+            formula = "effective = scale != 0.0f ? scale : 1.0f / sqrtf((float)length)"
+            b.elementwise(formula, effective=effective, scale=self.scale, length=self.q.length)
+            seen = {"causal": sight.causal, "window": sight.window or 0, "aligned": sight.aligned}
+            b.library("cudnn.attention", scale=effective, **placed, **seen)
 
     def describe_cached(self, b: BlockBuilder, dtype: Any) -> None:
         """The launches over a long cache: by shares of the keys for few queries, else as `describe`."""
@@ -190,6 +225,21 @@ class Attention:
         arguments |= {"k_start": self.k.start, "v_start": self.v.start}
         sizes = {"queries": self.sizes.queries, "keys": self.sizes.keys}
         return arguments | sizes | self.sight.arguments(unused=self.q.operand)
+
+
+def check_library(
+    subject: str, library: str | None, sight: Sight, dtype: str | None = None, length: int | None = None
+) -> None:
+    """`DescriptionError` for a library that is not known, or cannot do what is asked for."""
+    if library not in LIBRARIES:
+        raise DescriptionError(f"{subject}: library is {', '.join(map(repr, LIBRARIES))}, not {library!r}")
+    if library is None:
+        return
+    sight.check_library(subject)
+    if dtype is not None and np.dtype(dtype).itemsize != 2:
+        raise DescriptionError(f"{subject}: cuDNN's attention works on float16 and bfloat16, not on {dtype}")
+    if length is not None and length % 8:
+        raise DescriptionError(f"{subject}: cuDNN's attention wants heads of a multiple of 8 elements, not of {length}")
 
 
 def packed(operand: Any, heads: SizeLike, tokens: SizeLike, length: SizeLike) -> Lines:

@@ -11,7 +11,7 @@ from cudagraph.builder import BlockBuilder
 from cudagraph.shape import Dim
 
 from ..channel_mixing.linear import Linear
-from .attention_kernel import Attention, Lines, Sight, Sizes, mask_fits, mask_strides, packed
+from .attention_kernel import Attention, Lines, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear
 from .projections import store_output, store_packed
 from .self_attention import MASKS, check_choice, checked_heads, next_seed
@@ -24,7 +24,7 @@ class CrossAttention(Block):
     context_dim (C). Weights: q_proj.weight [h d, C], kv_proj.weight [2 hk d, Cc], out_proj.weight [C, h d] and their
     biases; k_proj and v_proj load too. mask: "bool" and "additive" add the port `mask`, [B or 1, H or 1, T, S], "keys"
     one of bool [B, S], True where a key is seen. residual=True adds the port `residual`, [B, T, C]. `scale`, hot; 0
-    means 1 / sqrt(d).
+    means 1 / sqrt(d). library="cudnn": see `ScaledDotProductAttention`.
 
     Vaswani et al. 2017, 1706.03762. `DescriptionError` for heads that do not divide, or an unknown mask.
     """
@@ -42,6 +42,7 @@ class CrossAttention(Block):
         scale: float | None = None,
         mask: str | None = None,
         residual: bool = False,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
@@ -63,6 +64,8 @@ class CrossAttention(Block):
             self.residual = b.input("residual", ("B", "T", embed_dim), dtype) if residual else None
             self.mask = _mask_port(b, mask, dtype)
             self.scale = b.parameter("scale", 0.0 if scale is None else scale)
+            sight = _sight(self.mask, mask)
+            check_library(kind, library, sight, dtype, length)
             q = b.apply(self.q_proj, self.x)
             kv = b.apply(self.kv_proj, self.context)
             store_packed(b, self.kv_proj, (0, narrow, narrow), skip=1)
@@ -75,8 +78,9 @@ class CrossAttention(Block):
                 o=packed(mixed, heads.queries, tokens, length),
                 sizes=Sizes(Dim("B"), heads.queries, heads.group, tokens, keys),
                 scale=self.scale,
-                sight=_sight(self.mask, mask),
+                sight=sight,
                 fits=mask_fits(Dim("B"), heads.queries) if mask in ("bool", "additive") else 1,
+                library=library,
             ).describe(b)
             extra = () if self.residual is None else (self.residual,)
             self.y = b.expose(b.apply(self.out_proj, b.view(mixed, ("B", "T", wide)), *extra), "y")

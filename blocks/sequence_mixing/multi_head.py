@@ -13,7 +13,7 @@ from cudagraph.shape import Dim
 
 from ..channel_mixing.linear import Linear
 from ..channel_mixing.products import linear_product
-from .attention_kernel import Attention, Sight, Sizes, mask_fits, mask_strides, packed
+from .attention_kernel import Attention, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear
 from .self_attention import check_choice, checked_heads, next_seed
 
@@ -31,7 +31,8 @@ class MultiHeadAttention(Block):
     1, T, S]; as in torch, and unlike `ScaledDotProductAttention`, True hides a key. "additive": numbers that are added
     to scaled scores. key_padding_mask=True adds the port of that name, bool [B, S], True where a key is padding.
     `scale`, hot; 0 means 1 / sqrt(C / H). A query that sees no key attends to nothing: zeros. Where query, key and
-    value are the same, `SelfAttention` takes one product instead of three.
+    value are the same, `SelfAttention` takes one product instead of three. library="cudnn": see
+    `ScaledDotProductAttention`.
 
     Vaswani et al. 2017, 1706.03762. `DescriptionError` for heads that do not divide C, or an unknown mask.
     """
@@ -47,6 +48,7 @@ class MultiHeadAttention(Block):
         attn_mask: str | None = None,
         key_padding_mask: bool = False,
         scale: float | None = None,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
@@ -67,6 +69,8 @@ class MultiHeadAttention(Block):
                 self.attn_mask = b.input("attn_mask", ("MB", "MH", "T", "S"), "bool" if attn_mask == "bool" else dtype)
             self.key_padding_mask = b.input("key_padding_mask", ("B", "S"), "bool") if key_padding_mask else None
             self.scale = b.parameter("scale", 0.0 if scale is None else scale)
+            sight = self._sight(attn_mask)
+            check_library(kind, library, sight, dtype, length)
             sources = (self.query, self.key, self.value)
             q, k, v = self._project(b, sources, widths, bias, dtype, random)
             mixed = b.scratch(("B", "T", embed_dim), dtype)
@@ -77,8 +81,9 @@ class MultiHeadAttention(Block):
                 o=packed(mixed, num_heads, queries, length),
                 sizes=Sizes(Dim("B"), num_heads, 1, queries, keys),
                 scale=self.scale,
-                sight=self._sight(attn_mask),
+                sight=sight,
                 fits=mask_fits(Dim("B"), num_heads) if attn_mask else 1,
+                library=library,
             ).describe(b)
             self.y = b.expose(b.apply(self.out_proj, b.view(mixed, ("B", "T", embed_dim))), "y")
 

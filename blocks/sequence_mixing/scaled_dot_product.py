@@ -11,7 +11,7 @@ from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
 from cudagraph.shape import Dim
 
-from .attention_kernel import MASKS, Attention, Lines, Sight, Sizes, mask_fits, mask_strides
+from .attention_kernel import MASKS, Attention, Lines, Sight, Sizes, check_library, mask_fits, mask_strides
 from .attention_reference import attention_reference
 
 _ALIGNED = ("first", "last")
@@ -31,7 +31,11 @@ class ScaledDotProductAttention(Block):
     parameter `prefix`: the first so many keys are seen by every query. A query that sees no key gives zeros, as in
     torch.
 
-    Vaswani et al. 2017, 1706.03762; Dao et al. 2022, 2205.14135. `DescriptionError` for an unknown mask or alignment.
+    library="cudnn" computes with cuDNN 9.21 or newer instead of a kernel of ours: float16 and bfloat16, D and E
+    multiples of 8, masks "additive" or none, no softcap, alibi or prefix, and every query has to see a key.
+
+    Vaswani et al. 2017, 1706.03762; Dao et al. 2022, 2205.14135. `DescriptionError` for an unknown mask, alignment or
+    library.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class ScaledDotProductAttention(Block):
         alibi: bool = False,
         softcap: float | None = None,
         prefix: int | None = None,
+        library: str | None = None,
     ) -> None:
         super().__init__()
         kind = type(self).__name__
@@ -83,6 +88,7 @@ class ScaledDotProductAttention(Block):
                 softcap=softcap,
             )
             sight.check(kind)
+            check_library(kind, library, sight)
             Attention(
                 q=_separate(self.q, heads, queries, length),
                 k=_separate(self.k, groups, keys, length),
@@ -92,6 +98,7 @@ class ScaledDotProductAttention(Block):
                 scale=self.scale,
                 sight=sight,
                 fits=mask_fits(Dim("B"), heads) if mask else 1,
+                library=library,
             ).describe(b)
 
     def reference(

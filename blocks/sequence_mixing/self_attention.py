@@ -15,7 +15,7 @@ from cudagraph.port import Port
 from cudagraph.shape import Dim, ceil_div, maximum
 
 from ..channel_mixing.linear import Linear
-from .attention_kernel import Attention, Lines, Sight, Sizes, mask_fits, mask_strides, packed
+from .attention_kernel import Attention, Lines, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear, normalised, rotated
 from .projections import store_output, store_packed
 
@@ -56,8 +56,8 @@ class SelfAttention(Block):
     out_proj.bias; q_proj, k_proj, v_proj, in_proj_weight and c_attn (transposed) load too. projection=False leaves out
     the last product.
 
-    causal, window, softcap, scale (hot; 0 means 1 / sqrt(d)): as in `ScaledDotProductAttention`. mask: "bool" and
-    "additive" add the port `mask`, [B or 1, H or 1, T, S]; "keys" adds one of bool [B, S], True where a key is seen.
+    causal, window, softcap, library, scale (hot; 0 means 1 / sqrt(d)): as in `ScaledDotProductAttention`. mask: "bool"
+    and "additive" add the port `mask`, [B or 1, H or 1, T, S]; "keys" adds one of bool [B, S], True where one is seen.
     prefix=n: every token sees the first n keys, hot (prefix language models). residual=True adds `residual`, [B, T, C],
     to y. qk_norm="rms" normalises queries and keys per head (q_norm.weight, k_norm.weight [d]). rope: the cosines and
     sines of `rotary_table`, or "port" for an input `rope` that layers share.
@@ -94,6 +94,7 @@ class SelfAttention(Block):
         position: Parameter[Any] | str | None = None,
         residual: bool = False,
         projection: bool = True,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
@@ -129,7 +130,7 @@ class SelfAttention(Block):
             store_packed(b, self.qkv, heads.widths)
             sight = self._sight(causal, window, softcap, mask)
             sight.check(kind)
-            self._describe_attention(b, sight, mask, dtype)
+            self._describe_attention(b, sight, mask, library, dtype)
             self._describe_projection(b, dtype)
 
     def reference(
@@ -223,8 +224,11 @@ class SelfAttention(Block):
             softcap=softcap,
         )
 
-    def _describe_attention(self, b: BlockBuilder, sight: Sight, mask: str | None, dtype: str) -> None:
+    def _describe_attention(
+        self, b: BlockBuilder, sight: Sight, mask: str | None, library: str | None, dtype: str
+    ) -> None:
         heads, tokens, batch = self._heads, Dim("T"), Dim("B")
+        check_library(type(self).__name__, library, sight, dtype, heads.length)
         shape = ("B", "T", heads.queries * heads.length)
         self._mixed: Any = b.output("y", shape, dtype) if self.out_proj is None else b.scratch(shape, dtype)
         q, k, v = self._operands(b, dtype)
@@ -240,6 +244,7 @@ class SelfAttention(Block):
             scale=self.scale,
             sight=sight,
             fits=fits,
+            library=library,
         )
         if self._cache:
             attention.describe_cached(b, self.x.dtype)

@@ -78,6 +78,28 @@ def test_scaled_dot_product_of_each_type(dtype):
     near(given, exact.numpy(), dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"mask": "additive"}], ids=str)
+def test_scaled_dot_product_by_cudnn(options, dtype):
+    tensors = [normal(2, 6, 33, 64), normal(2, 2, 33, 64, seed=1), normal(2, 2, 33, 40, seed=2)]
+    if "mask" in options:
+        tensors.append(normal(2, 1, 33, 33, seed=3))
+    parts = [torch.from_numpy(t).to(getattr(torch, dtype)) for t in tensors]
+    given = run(ScaledDotProductAttention(group=3, library="cudnn", **options), *map(as_numpy, parts))
+    q, k, v, *mask = (part.double() for part in parts)
+    more = {"attn_mask": mask[0]} if mask else {"is_causal": "causal" in options}
+    near(given, torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True, **more).numpy(), dtype)
+
+
+def test_self_attention_by_cudnn_is_that_by_the_own_kernel():
+    x = normal(2, 33, 48).astype(np.float16)
+    own, library = (
+        run(SelfAttention(48, 6, kv_heads=2, causal=True, dtype="float16", seed=3, library=name), x)
+        for name in (None, "cudnn")
+    )
+    near(library, own.astype(np.float64), "float16")
+
+
 def as_numpy(tensor: Any) -> np.ndarray:
     if tensor.dtype != torch.bfloat16:
         return tensor.numpy()

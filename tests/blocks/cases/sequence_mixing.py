@@ -23,6 +23,7 @@ from cudagraph.blocks import (
 from cudagraph.blocks.embedding.rotary import rotary_table
 
 SUMS = {"float64": 1e-13, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
+HALVES = ("float16", "bfloat16")
 SIZES = (1, 3, 63, 130)
 FEW = (1, 5, 70)
 
@@ -47,6 +48,10 @@ def added(random: np.random.Generator, size: int, total: int, dtype: np.dtype[An
     mask = random.standard_normal((1, 2, size, total))
     mask[..., ::5] = -np.inf
     return mask.astype(dtype)
+
+
+def raised(random: np.random.Generator, size: int, total: int, dtype: np.dtype[Any]) -> np.ndarray:
+    return random.standard_normal((1, 4, size, total)).astype(dtype)
 
 
 def slopes(random: np.random.Generator, size: int, total: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -100,6 +105,10 @@ def bind(block: cg.Block, **arrays: np.ndarray) -> Any:
     return attempt
 
 
+def wrong(make: Any, message: str) -> Misuse:
+    return Misuse(lambda engine: make(), cg.DescriptionError, message)
+
+
 def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
@@ -142,6 +151,52 @@ CASES = [
         sizes=SIZES,
         tolerances=SUMS,
         name="ScaledDotProductAttention, causal at the end",
+    ),
+    Case(
+        lambda dtype: ScaledDotProductAttention(
+            True, mask="additive", group=2, aligned="last", window=40, library="cudnn"
+        ),
+        heads(queries=4, before=70, width=24, mask=raised),
+        HALVES,
+        sizes=SIZES,
+        hot={"scale": 0.5},
+        tolerances=SUMS,
+        misuses=(
+            wrong(lambda: ScaledDotProductAttention(library="cublas"), "library is None, 'cudnn', not 'cublas'"),
+            wrong(lambda: ScaledDotProductAttention(mask="bool", library="cudnn"), "has not a mask of booleans"),
+            wrong(lambda: ScaledDotProductAttention(alibi=True, softcap=1.0, library="cudnn"), "ALiBi, a softcap"),
+            wrong(lambda: SelfAttention(24, 3, library="cudnn"), "works on float16 and bfloat16, not on float32"),
+            wrong(
+                lambda: SelfAttention(24, 2, library="cudnn", dtype="float16"), "a multiple of 8 elements, not of 12"
+            ),
+            wrong(lambda: SelfAttention(24, 3, cache=9, causal=True, library="cudnn", dtype="float16"), "a cache"),
+        ),
+        name="ScaledDotProductAttention by cuDNN",
+    ),
+    Case(
+        of_type(SelfAttention, 24, 3, window=9, library="cudnn"),
+        tokens(),
+        HALVES,
+        sizes=FEW,
+        hot={"scale": 0.5},
+        tolerances=SUMS,
+        name="SelfAttention by cuDNN",
+    ),
+    Case(
+        of_type(CrossAttention, 24, 3, context_dim=10, kv_heads=1, library="cudnn"),
+        tokens(context=more(10, 4)),
+        HALVES,
+        sizes=FEW,
+        tolerances=SUMS,
+        name="CrossAttention by cuDNN",
+    ),
+    Case(
+        of_type(MultiHeadAttention, 24, 3, library="cudnn"),
+        three(),
+        HALVES,
+        sizes=FEW,
+        tolerances=SUMS,
+        name="MultiHeadAttention by cuDNN",
     ),
     Case(
         lambda dtype: ScaledDotProductAttention(mask="bool", softcap=2.0),
