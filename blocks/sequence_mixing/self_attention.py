@@ -15,6 +15,7 @@ from cudagraph.port import Port
 from cudagraph.shape import Dim, ceil_div, maximum
 
 from ..channel_mixing.linear import Linear
+from ..channel_mixing.products import inside
 from .attention_kernel import Attention, Lines, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear, normalised, rotated
 from .projections import store_output, store_packed
@@ -59,8 +60,9 @@ class SelfAttention(Block):
     causal, window, softcap, library, scale (hot; 0 means 1 / sqrt(d)): as in `ScaledDotProductAttention`. mask: "bool"
     and "additive" add the port `mask`, [B or 1, H or 1, T, S]; "keys" adds one of bool [B, S], True where one is seen.
     prefix=n: every token sees the first n keys, hot (prefix language models). residual=True adds `residual`, [B, T, C],
-    to y. qk_norm="rms" normalises queries and keys per head (q_norm.weight, k_norm.weight [d]). rope: the cosines and
-    sines of `rotary_table`, or "port" for an input `rope` that layers share.
+    to y. norm, norm_eps, norm_bias: a norm of x in front of the first product, as for `Linear`; the residual is not
+    normalised. qk_norm="rms" normalises queries and keys per head (q_norm.weight, k_norm.weight [d]). rope: the cosines
+    and sines of `rotary_table`, or "port" for an input `rope` that layers share.
 
     cache=n keeps keys and values of up to n tokens per sequence in states. The hot int32 `position` is the place of the
     frame's first token: token t goes to row position + t and, causal, sees the rows up to it. `position` may be a
@@ -95,6 +97,9 @@ class SelfAttention(Block):
         residual: bool = False,
         projection: bool = True,
         library: str | None = None,
+        norm: str | None = None,
+        norm_eps: float = 1e-5,
+        norm_bias: bool = True,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
@@ -103,7 +108,8 @@ class SelfAttention(Block):
         heads = self._heads = checked_heads(kind, embed_dim, num_heads, kv_heads, head_dim)
         _check(kind, mask, qk_norm, cache, residual and not projection)
         random = np.random.default_rng(seed)
-        self.qkv = Linear(embed_dim, heads.width, bias, dtype=dtype, seed=next_seed(random, seed))
+        before: dict[str, Any] = {"norm": norm, "norm_eps": norm_eps, "norm_bias": norm_bias}
+        self.qkv = Linear(embed_dim, heads.width, bias, dtype=dtype, seed=next_seed(random, seed), **before)
         self.out_proj = None
         if projection:
             self.out_proj = Linear(
@@ -140,7 +146,7 @@ class SelfAttention(Block):
         heads, rest, counts = self._heads, list(extra), (self._heads.queries, self._heads.keys, self._heads.keys)
         residual = rest.pop(0) if self.residual is not None else 0
         masks = [] if self.mask is None else [as_type_of(self.mask, rest.pop(0))]
-        qkv = heads_of(linear(x, weights, "qkv"), heads.length)
+        qkv = heads_of(self.qkv.reference(x, **inside(weights, "qkv")), heads.length)
         q, k, v = np.split(qkv, np.cumsum(counts)[:-1], axis=1)
         if self.q_norm is not None:
             q = normalised(q, weights["q_norm"], self._eps)
