@@ -86,7 +86,8 @@ class Trial:
         """The scripts' folder of a fresh virtual environment with these packages."""
         self.run(self.python, "-m", "venv", name)
         scripts = self.folder / name / "bin"
-        self.install(scripts, *packages)
+        if packages:
+            self.install(scripts, *packages)
         return scripts
 
     def install(self, scripts: Path, *packages: object, where: Path | None = None) -> None:
@@ -100,8 +101,8 @@ def wheel(trial: Trial, file: Path) -> str:
 
 
 def sdist(trial: Trial, file: Path) -> str:
-    """The sdist, built by pip."""
-    return works(trial, trial.environment_of("sdist", f"{file}[host]"))
+    """The sdist, built by pip, with the machine's own compiler."""
+    return works(trial, trial.environment_of("sdist", file))
 
 
 def works(trial: Trial, scripts: Path) -> str:

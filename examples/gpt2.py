@@ -47,6 +47,8 @@ with tempfile.TemporaryDirectory() as made, cg.CudaEngine() as engine:
     folder = args.folder or random_checkpoint(Path(made))
     model, tokenizer = from_pretrained(folder, args.dtype), read_tokenizer(folder)
     text = codecs.getincrementaldecoder("utf-8")("replace")  # a letter may take several tokens
+    if not args.folder:
+        print("Without a FOLDER, a small model of random weights writes nonsense:")
     print(args.prompt, end="", flush=True)
     times = []
     for number, token in enumerate(model.stream(engine, tokenizer.encode(args.prompt), args.tokens, seed=args.seed)):
