@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tarfile
 import tomllib
 import zipfile
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,33 @@ def test_the_sdist_builds_on_its_own(built, expected):
     assert expected <= set(members)
     assert not [name for name, member in members.items() if member.issym()], "links would break where they are unpacked"
     assert not [name for name in members if name.startswith(("tests/", "docs/"))]
+
+
+def test_the_wheel_runs_outside_of_the_checkout(built, repository, tmp_path):
+    """Warnings are errors, as they are for the checkout's own tests."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    (tmp_path / "hello.py").write_text((repository / "examples" / "hello.py").read_text() + "print(cg.__file__)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "CUDAGRAPH_DEVICE": "host"}
+    command = [sys.executable, "-W", "error", "hello.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *printed, place = done.stdout.splitlines()
+    assert printed[0] == "y = [20. 30. 40. 50. 60.]"
+    assert Path(place).is_relative_to(tmp_path)
+
+
+def test_the_metadata_says_what_is_supported(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    python = [
+        tuple(map(int, line.split()[-1].split("."))) for line in lines if "Classifier: Programming Language" in line
+    ]
+    assert "Requires-Python: >=3.11" in lines
+    assert python[0] == (3, 11) and python == sorted(python)
 
 
 def test_data_files_have_the_suffixes_that_are_packaged(repository):
