@@ -41,9 +41,13 @@ class GeoSparseStack(Block):
     Block i of d is dropped for a whole sample with probability p i / (d - 1) where `training`.
 
     Weights are packed over the blocks, [d N, ...], and stored under psann's names, `prefix` with the block's number
-    before them. Tables, weights, alpha, bounds and p are live: `connectivity` takes new rules of the same sizes. A grid
-    of up to 8192 cells is one kernel for the whole stack, a larger one two per block and a small one for its norm.
-    `DescriptionError` for sizes that differ, another norm, type or activation.
+    before them. Tables, weights, alpha, bounds and p are live: `connectivity` takes new rules of the same sizes.
+
+    A grid of up to 8192 cells is one kernel for the whole stack. A larger one is one kernel per block where rules say
+    that neighbours are near (up to 2 cells away; tile=True and tile=False decide otherwise), else two; and one for the
+    whole stack that looks at its input first. layout="packed" puts 16 rows side by side, for tables that reach over the
+    whole grid; "auto" looks at the first one. Every choice is right for every table, and fast for those it is made for.
+    `DescriptionError` for sizes that differ, another norm, type, layout or activation, and tiles without rules.
     """
 
     def __init__(

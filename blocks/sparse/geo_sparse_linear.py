@@ -30,6 +30,9 @@ class GeoSparseLinear(Block):
     of inputs [O, k] together with `in_features`; an input that occurs several times counts as often. Indices are kept
     as int32, or with index="int16" in 16 bits, for at most 65536 inputs.
 
+    layout="packed" puts 16 rows side by side before it gathers, which is for tables that reach over the whole grid and
+    at least 8 rows; layout="rows" does not; "auto" looks at the first table. Each is right for every table.
+
     The table is live: assign `table.value`, or another rule of the same sizes to `connectivity`. It is checked first
     and then one copy into fixed memory. compute_mode="scatter" adds up edge by edge, atomically and in any order. State
     dicts have psann's names, with the tables as int64. Weights start uniform in +-1/sqrt(k), from `seed`.

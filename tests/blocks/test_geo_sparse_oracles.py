@@ -87,12 +87,14 @@ def test_a_residual_block_is_psanns(seed, host, monkeypatch):
         activation_config=options, bias=seed != 4,
     )  # fmt: skip
     shaken(theirs, seed)
-    x = random.standard_normal((5, rule.inputs)).astype(np.float32)
-    for shared in (geo_sparse_block.SHARED, 0):  # one kernel, and one for each half
-        monkeypatch.setattr(geo_sparse_block, "SHARED", shared)
-        ours = GeoSparseResidualBlock(
-            rule, activation=activation, norm=norm, bias=seed != 4, activation_options=options
-        )
+    x = random.standard_normal((9, rule.inputs)).astype(np.float32)
+    same: dict[str, Any] = {
+        "activation": activation, "norm": norm, "bias": seed != 4, "activation_options": options
+    }  # fmt: skip
+    for large in ({}, {"tile": True}, {"tile": False, "layout": "rows"}, {"tile": False, "layout": "packed"}):
+        if "layout" in large:
+            monkeypatch.setattr(geo_sparse_block, "SHARED", 0)  # a grid is large
+        ours = GeoSparseResidualBlock(rule, **same, **large)
         assert ours.load_state_dict(arrays(theirs)).complete
         with torch.no_grad():
             assert_close(computed(host, ours, x), theirs(torch.from_numpy(x)).numpy())

@@ -17,6 +17,7 @@ NARROWER = GeoConnectivity((5, 9), k=5, pattern="random", radius=2, out_shape=(3
 WRAPPED = GeoConnectivity((6, 7), k=9, wrap_mode="wrap")
 KINDS = ("relu", "tanh", "gelu", "psann", "phase_psann", "relu_sigmoid_psann")
 MIX = [{kind: np.arange(i, 45, 6) for i, kind in enumerate(KINDS)}] * 2
+LARGE = GeoConnectivity((91, 91), k=9)
 DRAWN = np.random.default_rng(3).integers(0, 20, (300, 130))
 
 
@@ -82,6 +83,15 @@ CASES = [
         any_order=True,
         name="GeoSparseLinear, scattered",
     ),
+    Case(
+        linear(DRAWN[:, :9], 20, layout="packed", index="int16"),
+        rows(20),
+        FLOATS,
+        sizes=(1, 9, 33),
+        tolerances=SUMS,
+        misuses=(refused(linear(LOCAL, layout="columns"), "layout is one of auto, rows, packed"),),
+        name="GeoSparseLinear of packed rows",
+    ),
     Case(linear(DRAWN, 20), rows(20), sizes=(1, 9), tolerances=SUMS, name="GeoSparseLinear with a large fan-in"),
     Case(
         linear(DRAWN[:, :17], 20), rows(20), ("float32", "float16"), sizes=(1, 9), tolerances=SUMS,
@@ -122,12 +132,41 @@ CASES = [
         name="GeoSparseResidualBlock",
     ),
     Case(
-        stack(GeoConnectivity((91, 91), k=9), activation="relu_sigmoid_psann", head=2, norm="layer"),
+        stack(LOCAL, LOCAL, activation="mixed", mix=MIX, head=3, norm="layer", tile=True),
+        rows(45),
+        FLOATS,
+        sizes=(1, 9, 17),
+        tolerances=SUMS | {"float16": 1e-2},
+        hot={"amplitude_low": 1.5, "decay_high": 0.05, "clip_max": 0.3},
+        misuses=(
+            refused(stack(LOCAL, tile="all"), "tile is True, False, or None"),
+            refused(stack(np.zeros((4, 3), int), in_features=4, tile=True), "tile=True needs a GeoConnectivity"),
+        ),
+        name="GeoSparseStack by tiles",
+    ),
+    Case(
+        stack(LARGE, LARGE, activation="relu_sigmoid_psann", head=2, norm="layer"),
+        rows(91 * 91),
+        sizes=(1, 9),
+        tolerances=SUMS | {"float32": 1e-4},
+        name="GeoSparseStack of a large grid",
+    ),
+    Case(
+        stack(LARGE, LARGE, tile=False, drop_path=0.5, training=True),
         rows(91 * 91),
         ("float32", "bfloat16"),
         sizes=(1, 9),
         tolerances=SUMS | {"float32": 1e-4},
-        name="GeoSparseStack of a large grid",
+        hot={"p": 0.9, "seed": 4},
+        name="GeoSparseStack, hop by hop",
+    ),
+    Case(
+        stack(LARGE, LARGE, tile=False, layout="packed", norm="layer", activation="phase_psann"),
+        rows(91 * 91),
+        ("float32", "float64", "float16"),
+        sizes=(1, 9),
+        tolerances=SUMS | {"float32": 1e-4, "float16": 1e-2},
+        name="GeoSparseStack of packed rows",
     ),
     Case(
         stack(WRAPPED, WRAPPED, activation="tanh", drop_path=0.5, training=True),
