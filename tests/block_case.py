@@ -78,10 +78,10 @@ class Case:
         return self.name or self.kind.__name__
 
 
-def load_cases(folder: Path) -> list[Case]:
+def load_cases(folder: Path, families: str = "*") -> list[Case]:
     """The cases of every family in a folder."""
     cases: list[Case] = []
-    for file in sorted(folder.glob("*.py")):
+    for file in sorted(folder.glob(f"{families}.py")):
         spec = importlib.util.spec_from_file_location(f"block_cases_{file.stem}", file)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -47,9 +47,9 @@ def compile_kernel(folder, source, define=()):
     loops += f"for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {signature.entry}({call});"
     run = f'extern "C" void run(int x_, int y_, {arguments}) {{ gridDim.x = x_; gridDim.y = y_; {loops} }}\n'
     library = folder / "kernel.so"
-    command = ["c++", "-std=c++17", "-shared", "-fPIC", f"-I{folder}", "-x", "c++", "-", "-o", str(library)]
+    command = ["c++", "-std=c++17", "-shared", "-fPIC", "-fsanitize=alignment", f"-I{folder}", "-x", "c++", "-"]
     text = f"{PRELUDE}{resolve_source(source).program().text}\n{run}"
-    subprocess.run([*command, *(f"-D{d}" for d in define)], input=text, text=True, check=True)
+    subprocess.run([*command, *(f"-D{d}" for d in define), "-o", str(library)], input=text, text=True, check=True)
     loaded = ctypes.CDLL(str(library)).run
 
     def launch(arrays, *values, threads=3, rows=1):
@@ -118,7 +118,7 @@ TYPES = {"float": np.float32, "double": np.float64, "__half": np.float16, "signe
 @pytest.mark.parametrize(
     "types", [("float", "float"), ("__half", "__half"), ("double", "signed char"), ("__half", "float")]
 )
-def test_vectors_tails_and_arrays_that_begin_anywhere(tmp_path, types):
+def test_vectors_tails_and_arrays_that_begin_anywhere(tmp_path, types, capfd):
     """What a GPU does: vectors and single elements, on arrays amid guards, by fewer and more threads than needed."""
     read, written = types
     run = compile_kernel(tmp_path, elementwise_source("y = x + x; z = x", {"x": read}, {"y": written, "z": read}, {}))
@@ -130,6 +130,7 @@ def test_vectors_tails_and_arrays_that_begin_anywhere(tmp_path, types):
         np.testing.assert_array_equal(z, x)
         y[:], z[:] = 77, 77
         assert (y_room == 77).all() and (z_room == 77).all(), "something beside the array was written"
+    assert "misaligned" not in capfd.readouterr().err
 
 
 @needs_compiler

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from block_case import Case, load_cases
 
 import cudagraph as cg
 from cudagraph.blocks import ArgMax, Cos, CumSum, LayerNorm, Max, RMSNorm, Sin, Sum, Var
 from cudagraph.builder import BlockBuilder
+from cudagraph.dtypes import parse_dtype
 from cudagraph.source import KERNELS
 
 AS_ON_A_GPU = "#define CUDAGRAPH_FIBERS\n#define __CUDA_ARCH__ 900\n#undef CUDAGRAPH_HOST\n"
 SHAPES = [(-1, (5, 70)), (-1, (11, 300)), (-1, (3, 5000)), (-1, (40_001,)), (0, (70, 5)), (0, (4000, 3))]
 
 
+FAMILIES = ("activation", "embedding", "layout", "math", "normalization", "regularization")
+FOLDER = Path(__file__).parents[1] / "blocks" / "cases"
+CASES = [case for family in FAMILIES for case in load_cases(FOLDER, family)]
+
+
 @pytest.fixture
-def engine(monkeypatch):
+def as_on_a_gpu(monkeypatch):
+    """Blocks made from now on take their kernels' other branches."""
+    launch = BlockBuilder._launch
+
+    def other(builder: BlockBuilder, kernel: Any, *arguments: Any, **named: Any) -> None:
+        if isinstance(kernel, cg.CudaSource):
+            kernel = replace(kernel, text=AS_ON_A_GPU + kernel.text)
+        else:
+            kernel = cg.CudaSource(AS_ON_A_GPU + (KERNELS / f"{kernel}.cu").read_text())
+        launch(builder, kernel, *arguments, **named)
+
+    monkeypatch.setattr(BlockBuilder, "_launch", other)
+
+
+@pytest.fixture
+def engine(as_on_a_gpu):
     """An engine on the host whose blocks take their kernels' other branches."""
-    launch = BlockBuilder.kernel
-
-    def kernel(builder: BlockBuilder, name: Any, /, **arguments: Any) -> None:
-        text = (KERNELS / f"{name}.cu").read_text()
-        launch(builder, cg.CudaSource(AS_ON_A_GPU + text), **arguments)
-
-    monkeypatch.setattr(BlockBuilder, "kernel", kernel)
     with cg.CudaEngine("host") as engine:
         yield engine
 
@@ -66,3 +83,49 @@ def test_sines(kind, engine):
     random = np.random.default_rng(0)
     x = np.concatenate([random.uniform(-9, 9, 500), 10 ** random.uniform(3, 38.5, 500)]).astype(np.float32)
     np.testing.assert_allclose(run(engine, kind(), x), kind.reference(x.astype(np.float64)), rtol=0, atol=3e-7)
+
+
+class Placed(cg.Block):
+    """x, `offset` elements behind the beginning of an array."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
+        super().__init__()
+        with cg.BlockBuilder(self) as b:
+            self.x = b.input("x", (int(np.prod(shape)) + offset,), dtype)
+            self.y = b.view(self.x, shape, offset=offset)
+
+
+Launch = tuple[int, int]  # a size, and how many elements behind a multiple of 16 bytes the arrays begin
+
+
+def outcomes(case: Case, dtype: str, launches: list[Launch], *, sanitize: bool) -> list[tuple[np.ndarray, ...]]:
+    """What a block makes of arrays that begin anywhere."""
+    environment = replace(cg.Environment.from_environ(), sanitize=sanitize)
+    with cg.CudaEngine("host", environment=environment) as engine:
+        return [outcome(case, dtype, launch, engine) for launch in launches]
+
+
+def outcome(case: Case, dtype: str, launch: Launch, engine: cg.CudaEngine) -> tuple[np.ndarray, ...]:
+    size, offset = launch
+    block = engine.add(case.make(dtype))
+    places: list[cg.Block] = []
+    for name, array in case.inputs(np.random.default_rng(size), size, parse_dtype(dtype)).items():
+        places.append(place := engine.add(Placed(array.shape, array.dtype, offset)))
+        engine.connect(place.y, block.ports[name])
+        engine.bind(place.x, np.concatenate([np.zeros(offset, array.dtype), array.reshape(-1)]))
+    engine.update(sync=True)
+    made = tuple(engine.read(block.ports[name]) for name in case.outputs or [port.name for port in block.outputs])
+    for one in (block, *places):
+        engine.remove(one)
+    return made
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_vectors_tails_and_arrays_that_begin_anywhere(case, request):
+    """The same results as the CPU's branches, with aligned arrays and with others, without a wrong access."""
+    dtype = "float16" if "float16" in case.dtypes else case.dtypes[0]
+    launches = [(3, 1), (case.sizes[-1], 0), (case.sizes[-1], 1)]
+    expected = outcomes(case, dtype, launches, sanitize=False)
+    request.getfixturevalue("as_on_a_gpu")
+    for given, wanted in zip(outcomes(case, dtype, launches, sanitize=True), expected, strict=True):
+        case.compare(case.make(dtype), given, wanted, 2 * case.tolerances.get(dtype, 0))
