@@ -10,12 +10,9 @@ import numpy as np
 from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
 from cudagraph.parameter import Parameter
-from cudagraph.shape import Dim, Size, ceil_div, equal, maximum, minimum
+from cudagraph.shape import Dim, Size, ceil_div, equal, maximum
 
 THREADS = 128
-FEW_QUERIES, FEW_ROWS = 8, 32  # what counts as decoding: queries, and queries times the heads that share keys
-SHARE = 128  # keys that are worth a thread block of their own
-BLOCKS = 264  # thread blocks that fill a large GPU
 MASKS = {None: 0, "bool": 1, "additive": 2, "hidden": 3}
 KEY_MASKS = {None: 0, "bool": 1, "hidden": 2}
 LIBRARIES = (None, "cudnn")
@@ -181,40 +178,18 @@ class Attention:
             seen = {"causal": sight.causal, "window": sight.window or 0, "aligned": sight.aligned}
             b.library("cudnn.attention", scale=effective, **placed, **seen)
 
-    def describe_cached(self, b: BlockBuilder, dtype: Any) -> None:
-        """The launches over a long cache: by shares of the keys for few queries, else as `describe`."""
-        sizes = self.sizes
-        rows = sizes.group * sizes.queries
-        few = minimum(sizes.queries <= FEW_QUERIES, rows <= FEW_ROWS)
-        key_heads = sizes.heads // sizes.group
-        shares = maximum(1, minimum(ceil_div(sizes.keys, SHARE), ceil_div(BLOCKS, sizes.batch * key_heads)))
-        part = "float64" if np.dtype(dtype) == np.float64 else "float32"
-        partial = b.scratch((sizes.batch, key_heads, shares, rows, self.q.length + 2), part)
-        tickets = b.state("tickets", (sizes.batch, key_heads), "uint32", persistent=False)
-        with b.where(self.fits), b.where(few):
-            b.kernel(
-                "sequence_mixing/attention_decode",
-                threads=THREADS,
-                grid=(shares, key_heads, sizes.batch),
-                define=self._define() | {"GROUP": sizes.group, "QUERIES": sizes.queries},
-                partial=partial,
-                tickets=tickets,
-                **self._arguments(),
-            )
-        with b.where(equal(few, 0)):
-            self.describe(b)
-
     def _describe_tiles(self, b: BlockBuilder, tiles: Tiles) -> None:
         b.kernel(
             "sequence_mixing/attention",
             threads=THREADS,
             grid=(maximum(1, ceil_div(self.sizes.queries, tiles.rows)), self.sizes.heads, self.sizes.batch),
             shared=tiles.shared(self.q.length, self.v.length),
-            define=self._define() | {"ROWS": tiles.rows, "TILE_KEYS": tiles.keys, "WIDE_ROWS": tiles.wide_rows},
+            define=self.define() | {"ROWS": tiles.rows, "TILE_KEYS": tiles.keys, "WIDE_ROWS": tiles.wide_rows},
             **self._arguments(),
         )
 
-    def _define(self) -> dict[str, Any]:
+    def define(self) -> dict[str, Any]:
+        """The macros of every attention kernel."""
         return {"HEAD": self.q.length, "VALUE": self.v.length, "THREADS": THREADS, **self.sight.define()}
 
     def _arguments(self) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from cudagraph.shape import Dim
 from ..channel_mixing.linear import Linear
 from .attention_kernel import Attention, Lines, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear
+from .heads import check_choice, checked_heads, next_seed
 from .projections import store_output, store_packed
-from .self_attention import MASKS, check_choice, checked_heads, next_seed
+from .self_attention import MASKS
 
 
 class CrossAttention(Block):

@@ -15,7 +15,7 @@ from ..channel_mixing.linear import Linear
 from ..channel_mixing.products import linear_product
 from .attention_kernel import Attention, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear
-from .self_attention import check_choice, checked_heads, next_seed
+from .heads import check_choice, checked_heads, next_seed
 
 MASKS = (None, "bool", "additive")
 _PARTS = ("q", "k", "v")

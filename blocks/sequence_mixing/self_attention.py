@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,40 +11,18 @@ from cudagraph.builder import BlockBuilder
 from cudagraph.errors import DescriptionError
 from cudagraph.parameter import Parameter
 from cudagraph.port import Port
-from cudagraph.shape import Dim, ceil_div, maximum
+from cudagraph.shape import Dim
 
 from ..channel_mixing.linear import Linear
 from ..channel_mixing.products import inside
 from .attention_kernel import Attention, Lines, Sight, Sizes, check_library, mask_fits, mask_strides, packed
 from .attention_reference import as_type_of, attention_reference, heads_of, joined, linear, normalised, rotated
+from .heads import check_choice, checked_heads, next_seed
 from .projections import store_output, store_packed
+from .turning import Turning, describe_cached
 
 MASKS = (None, "bool", "additive", "keys")
 NORMS = (None, "rms")
-
-
-@dataclass(frozen=True)
-class Heads:
-    """The heads of a layer: of queries, of keys and values, and their length."""
-
-    queries: int
-    keys: int
-    length: int
-
-    @property
-    def width(self) -> int:
-        """Elements of a token's queries, keys and values together."""
-        return (self.queries + 2 * self.keys) * self.length
-
-    @property
-    def widths(self) -> tuple[int, int, int]:
-        """Elements of a token's queries, keys and values."""
-        return (self.queries * self.length, self.keys * self.length, self.keys * self.length)
-
-    @property
-    def group(self) -> int:
-        """Query heads to a head of keys and values."""
-        return self.queries // self.keys
 
 
 class SelfAttention(Block):
@@ -237,6 +214,7 @@ class SelfAttention(Block):
         check_library(type(self).__name__, library, sight, dtype, heads.length)
         shape = ("B", "T", heads.queries * heads.length)
         self._mixed: Any = b.output("y", shape, dtype) if self.out_proj is None else b.scratch(shape, dtype)
+        self._turning: Turning | None = None
         q, k, v = self._operands(b, dtype)
         fits: Any = 1
         if mask in ("bool", "additive"):
@@ -252,13 +230,15 @@ class SelfAttention(Block):
             fits=fits,
             library=library,
         )
-        if self._cache:
-            attention.describe_cached(b, self.x.dtype)
-        else:
-            attention.describe(b)
+        if self._turning is not None and self._cache:
+            describe_cached(b, attention, self._turning, self.x.dtype)
+            return
+        if self._turning is not None:
+            self._turning.describe(b)
+        attention.describe(b)
 
     def _operands(self, b: BlockBuilder, dtype: str) -> tuple[Lines, Lines, Lines]:
-        """Queries, keys and values: as they lie in the product, or where `rotate_append` puts them."""
+        """Queries, keys and values: as they lie in the product, or where they are put after they turned."""
         heads, length, tokens, qkv = self._heads, self._heads.length, Dim("T"), self.qkv.y
         strides = (heads.width * tokens, length, heads.width)
         starts = (heads.queries * length, (heads.queries + heads.keys) * length)
@@ -281,44 +261,25 @@ class SelfAttention(Block):
         else:
             keys, values = b.scratch(kept, dtype, name="keys"), None
             v = Lines(qkv, strides, length, starts[1])
-        self._describe_move(b, queries, keys, values, rows)
+        self._turning = self._turning_of(b, queries, keys, values, rows)
         return q, Lines(keys, kept_strides, length), v
 
-    def _describe_move(self, b: BlockBuilder, queries: Any, keys: Any, values: Any, rows: Any) -> None:
-        heads = self._heads
-        first = 0 if queries is not None else heads.queries
-        last = heads.queries + (2 if values is not None else 1) * heads.keys
-        full = b.fault("full", "the cache or the table of angles has no row for a token: position is too large")
-        unused = self.qkv.y
-        b.kernel(
-            "sequence_mixing/rotate_append",
-            threads=128,
-            grid=(ceil_div((last - first) * ((heads.length + 1) // 2), 128), maximum(1, Dim("T")), Dim("B")),
-            define={
-                "HEAD": heads.length,
-                "QUERY_HEADS": heads.queries,
-                "KEY_HEADS": heads.keys,
-                "ROTARY": self._rotary,
-                "INTERLEAVED": int(self._interleaved),
-                "NORM": int(self.q_norm is not None),
-                "CACHED": int(bool(self._cache)),
-                "PLACED": int(self.position is not None),
-            },
+    def _turning_of(self, b: BlockBuilder, queries: Any, keys: Any, values: Any, rows: Any) -> Turning:
+        return Turning(
             qkv=self.qkv.y,
-            table=unused if self.rope is None else self.rope,
-            position=unused if self.position is None else self.position,
-            q_norm=unused if self.q_norm is None else self.q_norm,
-            k_norm=unused if self.k_norm is None else self.k_norm,
-            q_out=keys if queries is None else queries,
-            k_out=keys,
-            v_out=keys if values is None else values,
-            full=full,
-            first_head=first,
-            last_head=last,
-            tokens=Dim("T"),
-            capacity=rows,
+            heads=self._heads,
+            queries=queries,
+            keys=keys,
+            values=values,
+            rows=rows,
+            rope=self.rope,
             positions=self._rows,
-            eps=float(self._eps),
+            rotary=self._rotary,
+            interleaved=self._interleaved,
+            position=self.position,
+            norms=None if self.q_norm is None or self.k_norm is None else (self.q_norm, self.k_norm),
+            eps=self._eps,
+            full=b.fault("full", "the cache or the table of angles has no row for a token: position is too large"),
         )
 
     def _describe_projection(self, b: BlockBuilder, dtype: str) -> None:
@@ -332,27 +293,6 @@ class SelfAttention(Block):
             b.connect(self.residual, self.out_proj.residual)
         store_output(b, self.out_proj)
         self.y = b.expose(self.out_proj.y, "y")
-
-
-def check_choice(kind: str, name: str, given: Any, choices: tuple[Any, ...]) -> None:
-    """`DescriptionError` for an argument that is none of the choices."""
-    if given not in choices:
-        raise DescriptionError(f"{kind}: {name} is one of {', '.join(map(repr, choices))}, not {given!r}")
-
-
-def next_seed(random: np.random.Generator, seed: int | None) -> int | None:
-    """A seed for the next of several layers; None stays None."""
-    return None if seed is None else int(random.integers(1 << 31))
-
-
-def checked_heads(kind: str, embed_dim: int, heads: int, kv_heads: int | None, head_dim: int | None) -> Heads:
-    """The heads of a layer; `DescriptionError` where they do not divide."""
-    keys = heads if kv_heads is None else kv_heads
-    if heads < 1 or keys < 1 or heads % keys:
-        raise DescriptionError(f"{kind}: the query heads are a multiple of the key heads, not {heads} and {keys}")
-    if head_dim is None and embed_dim % heads:
-        raise DescriptionError(f"{kind}: {embed_dim} features do not divide into {heads} heads; give head_dim")
-    return Heads(heads, keys, head_dim or embed_dim // heads)
 
 
 def _check(kind: str, mask: str | None, qk_norm: str | None, cache: int | None, lost: bool) -> None:

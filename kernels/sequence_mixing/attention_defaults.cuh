@@ -12,6 +12,13 @@
 #define WIDE_ROWS 32
 #define QUERIES 1
 #define GROUP 1
+#define QUERY_HEADS 1
+#define KEY_HEADS 1
+#define ROTARY 0
+#define INTERLEAVED 0
+#define NORM 0
+#define Angle float
+#define Weight T
 #define CAUSAL 0
 #define WINDOW 0
 #define OFFSET 0

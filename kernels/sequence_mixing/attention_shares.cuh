@@ -25,9 +25,15 @@ template <class Real> __device__ inline Real power_of_two(Real x)
     else return exp2(x);
 }
 
+// The frame's own queries [GROUP][QUERIES][HEAD], keys and values [QUERIES][HEAD], in shared memory, and the row of the first.
+template <class X> struct Fresh {
+    const X *query, *key, *value;
+    int start;
+};
+
+// k, v: [rows][HEAD], of which the rows before fresh.start are read.
 template <class X, class Real>
-__device__ inline void attend_share(const Keys<Real>* keys, int first_row, const X* q, long long q_head,
-                                    long long q_token, const X* k, long long k_token, const X* v, long long v_token,
+__device__ inline void attend_share(const Keys<Real>* keys, int first_row, const Fresh<X>& fresh, const X* k, const X* v,
                                     X* o, long long o_head, long long o_token, Part* parts)
 {
     constexpr int together = Share<Real>::together, rows = Share<Real>::rows;
@@ -51,29 +57,25 @@ __device__ inline void attend_share(const Keys<Real>* keys, int first_row, const
 #pragma unroll
             for (int e = 0; e < vector; ++e) {
                 const int d = (c * lanes + lane) * vector + e;
-                const X* const from = q + row / QUERIES * q_head + row % QUERIES * q_token;
-                query[r][c][e] = d < HEAD ? seen.scale * widen(from[d]) : Real(0);
+                query[r][c][e] = d < HEAD ? seen.scale * widen(fresh.query[row * HEAD + d]) : Real(0);
                 out[r][c][e] = 0;
             }
         }
     }
-    // Equal shares, in whole rounds of the block.
+    // The keys base, base + 1, ... of a round, those before `end`; row 0 of the arrays is the key `from`.
     constexpr int round = teams * at_once;
-    const int first = keys[0].first(0), last = keys[0].last(QUERIES);
-    const int rounds = (last - first + round - 1) / round;
-    const int share = (rounds + static_cast<int>(gridDim.x) - 1) / static_cast<int>(gridDim.x) * round;
-    const int begin = first + static_cast<int>(blockIdx.x) * share, end = begin + share < last ? begin + share : last;
-    for (int base = begin; base < end; base += round) {
+    const auto attend = [&](const X* key_rows, const X* value_rows, int from, int base, int end) {
         Line key[at_once][each], value[at_once][each];
 #pragma unroll
         for (int u = 0; u < at_once; ++u) {
             const int j = base + u * teams + team;
+            const long long at = static_cast<long long>(j - from) * HEAD;
 #pragma unroll
             for (int c = 0; c < each; ++c) {
                 const int chunk = c * lanes + lane;
                 const bool inside = j < end && chunk < chunks;
-                key[u][c] = inside ? reinterpret_cast<const Line*>(k + j * k_token)[chunk] : Line{};
-                value[u][c] = inside ? reinterpret_cast<const Line*>(v + j * v_token)[chunk] : Line{};
+                key[u][c] = inside ? reinterpret_cast<const Line*>(key_rows + at)[chunk] : Line{};
+                value[u][c] = inside ? reinterpret_cast<const Line*>(value_rows + at)[chunk] : Line{};
             }
         }
 #pragma unroll
@@ -116,6 +118,16 @@ __device__ inline void attend_share(const Keys<Real>* keys, int first_row, const
                 }
             }
         }
+    };
+    // Equal shares of the cache, in whole rounds of the block; the last one takes what is fresh too.
+    const int first = keys[0].first(0), last = keys[0].last(QUERIES), cached = last < fresh.start ? last : fresh.start;
+    const int shares = static_cast<int>(gridDim.x), number = static_cast<int>(blockIdx.x);
+    const int share = (cached > first ? (cached - first + round - 1) / round + shares - 1 : 0) / shares * round;
+    const int begin = first + number * share, end = begin + share < cached ? begin + share : cached;
+    for (int base = begin; base < end; base += round) attend(k, v, 0, base, end);
+    if (number == shares - 1) {
+        const int from = first > fresh.start ? first : fresh.start;
+        for (int base = from; base < last; base += round) attend(fresh.key, fresh.value, fresh.start, base, last);
     }
     // All teams at one level, then their sum.
     __syncthreads();

@@ -15,6 +15,7 @@ from cudagraph.blocks import (
     TransformerStack,
     ViTBlock,
 )
+from cudagraph.blocks.embedding.rotary import rotary_table
 from cudagraph.dtypes import parse_dtype
 
 torch = pytest.importorskip("torch")
@@ -163,11 +164,21 @@ def test_a_vision_block_takes_the_names_of_timm(engine):
     close(run(engine, block, x=x), layer(torch.tensor(x)))
 
 
-@pytest.mark.parametrize("tokens", [1, 40])
-def test_a_layer_is_seven_nodes(engine, tokens):
-    block = TransformerBlock(32, 4, activation="relu", causal=True)
+@pytest.mark.parametrize(("tokens", "nodes"), [(1, 5), (40, 7)])
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_layer_is_few_nodes(engine, tokens, nodes, gated):
+    """For a few tokens norms are part of the products; a gate is a node more only where cuBLAS multiplies."""
+    block = TransformerBlock(32, 4, activation="silu" if gated else "relu", causal=True, gated=gated)
     run(engine, block, x=values(1, tokens, 32))
-    assert len(engine.plan.nodes) == 7, str(engine.plan)
+    assert len(engine.plan.nodes) == nodes + (gated and tokens > 8), str(engine.plan)
+
+
+def test_a_layer_with_a_cache_is_five_nodes_for_a_token(engine):
+    """Its keys and values turn and join the cache in the kernel that reads them."""
+    rope = {"rope": rotary_table(64, 8), "kv_heads": 2}
+    block = TransformerBlock(32, 4, norm="rms", gated=True, bias=False, causal=True, cache=64, **rope)
+    run(engine, block, x=values(1, 1, 32))
+    assert len(engine.plan.nodes) == 5, str(engine.plan)
 
 
 def test_what_a_block_refuses():

@@ -1,4 +1,4 @@
-"""Tensor-core kernels as a GPU runs them, on the CPU: fragments, copies ahead and barriers with real numbers."""
+"""Attention as a GPU runs it, on the CPU: fragments, copies ahead, shuffles and barriers with real numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import cudagraph as cg
-from cudagraph.blocks import ScaledDotProductAttention
+from cudagraph.blocks import ScaledDotProductAttention, SelfAttention
+from cudagraph.blocks.embedding.rotary import rotary_table
 from cudagraph.builder import BlockBuilder
 from cudagraph.source import KERNELS
 
@@ -24,18 +25,20 @@ def sources(monkeypatch):
     """Blocks take the branches of their kernels that a GPU would; what is put here replaces text in them."""
     launch = BlockBuilder.kernel
     replaced: dict[str, str] = {}
+    found: set[str] = set()
 
     def kernel(builder: BlockBuilder, name: Any, /, **arguments: Any) -> None:
         path = KERNELS / f"{name}.cu"
         beside = rf'#include "(?={"|".join(each.name for each in path.parent.glob("*.cuh"))}")'
         text = re.sub(beside, f'#include "{path.parent.name}/', path.read_text())
+        found.update(old for old in replaced if old in text)
         for old, new in replaced.items():
-            assert old in text
             text = text.replace(old, new)
         launch(builder, cg.CudaSource(AS_ON_A_GPU + text), **arguments)
 
     monkeypatch.setattr(BlockBuilder, "kernel", kernel)
-    return replaced
+    yield replaced
+    assert found == replaced.keys()
 
 
 def run(block: Any, *arrays: np.ndarray) -> np.ndarray:
@@ -98,3 +101,45 @@ def test_tokens_that_do_not_lie_in_step_take_ordinary_arithmetic(sources):
     arrays = [normal(1, 1, 20, 20, dtype="float16", seed=seed) for seed in range(3)]
     expected = block.reference(*(each.astype(np.float64) for each in arrays), scale=0.0)
     np.testing.assert_allclose(run(block, *arrays).astype(np.float64), expected, rtol=0, atol=4e-3)
+
+
+DECODING: list[tuple[str, int, dict[str, Any]]] = [
+    ("float32", 1, {}),
+    ("float16", 1, {"kv_heads": 1, "rope": rotary_table(300, 16)}),
+    ("bfloat16", 3, {"kv_heads": 2, "rope": rotary_table(300, 8), "qk_norm": "rms", "interleaved": True}),
+    ("float32", 2, {"window": 5, "rope": rotary_table(300, 16)}),
+    ("float64", 1, {"kv_heads": 2, "softcap": 4.0}),
+]
+
+
+def decoded(attention: SelfAttention, x: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Results of frames of so many tokens, at places from the first row of the cache to the last."""
+    found = []
+    with cg.CudaEngine("host") as engine:
+        engine.add(attention)
+        for place in (0, tokens, 2 * tokens, 150, 299 - tokens, 300 - tokens):
+            engine.bind(attention.x, np.roll(x, place, 1))
+            attention.position.value = place
+            engine.update(sync=True)
+            found.append(engine.read(attention.y))
+        attention.position.value = 299
+        engine.update(sync=True)
+        told = "error" if tokens > 1 else "ok"
+        assert attention.debug.state == told, attention.debug.message
+        found.append(engine.read(attention.k_cache))
+        found.append(engine.read(attention.v_cache))
+    return found
+
+
+@pytest.mark.parametrize(("dtype", "tokens", "options"), DECODING, ids=[str(case[:2]) for case in DECODING])
+def test_decoding(dtype, tokens, options, request):
+    """The frame's own keys are in nobody's cache yet: every share of a head's keys has to know them."""
+    options = {"cache": 300, "causal": True, "dtype": dtype, "seed": 5, **options}
+    x = np.random.default_rng(1).standard_normal((2, tokens, 64)).astype(DTYPES.get(dtype, dtype))
+    expected = decoded(SelfAttention(64, 4, **options), x, tokens)
+    request.getfixturevalue("sources")
+    given = decoded(SelfAttention(64, 4, **options), x, tokens)
+    tolerance = {"float64": 1e-12, "float32": 3e-6}.get(dtype, 0) or NEAR[dtype]
+    for ours, theirs in zip(given, expected, strict=True):
+        scale = max(1.0, float(np.abs(theirs.astype(np.float64)).max()))
+        np.testing.assert_allclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=0, atol=tolerance * scale)
