@@ -178,7 +178,8 @@ def test_a_layer_with_a_cache_is_five_nodes_for_a_token(engine):
     rope = {"rope": rotary_table(64, 8), "kv_heads": 2}
     block = TransformerBlock(32, 4, norm="rms", gated=True, bias=False, causal=True, cache=64, **rope)
     run(engine, block, x=values(1, 1, 32))
-    assert len(engine.plan.nodes) == 5, str(engine.plan)
+    work = [node.name for node in engine.plan.nodes if node.name != "reset counters"]
+    assert len(work) == 5, work
 
 
 def test_what_a_block_refuses():
