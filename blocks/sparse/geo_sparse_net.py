@@ -24,7 +24,8 @@ class GeoSparseNet(GeoSparseStack):
     `load_state_dict` takes the state dict of psann's network as it is, tables included, and `state_dict` gives one that
     psann takes. Live, without a rebuild: `rewire(radius=2)`, `connectivity`, `table`, every weight, alpha and bound.
     `mix` gives the features of each kind of a mixed activation, for each block: psann draws them with torch's
-    generator and does not store them. `tile` and `layout` are `GeoSparseStack`'s. `DescriptionError` for values that cannot be.
+    generator and does not store them. `tile` and `layout` are `GeoSparseStack`'s. `DescriptionError` for values that
+    cannot be.
     """
 
     def __init__(

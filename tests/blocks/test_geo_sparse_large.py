@@ -1,4 +1,4 @@
-"""Geo-sparse stacks of large grids: by tiles, hop by hop, and with packed rows. All of them take any table at any time."""
+"""Geo-sparse stacks of large grids by tiles, hop by hop and with packed rows: each takes any table at any time."""
 
 from __future__ import annotations
 
@@ -155,10 +155,8 @@ def test_every_input_for_every_output_is_a_dense_block(variant, host, large):
 def test_packed_rows_equal_scattered_ones(host):
     table = np.random.default_rng(2).integers(0, 500, (301, 8))
     x = rows(21, 500)
-    given = [
-        computed(host, GeoSparseLinear(table, 500, seed=1, **how), x)
-        for how in ({"layout": "packed"}, {"layout": "rows"}, {"compute_mode": "scatter"})
-    ]
+    ways: list[dict[str, Any]] = [{"layout": "packed"}, {"layout": "rows"}, {"compute_mode": "scatter"}]
+    given = [computed(host, GeoSparseLinear(table, 500, seed=1, **way), x) for way in ways]
     for other in given[1:]:
         assert_close(given[0], other, 1e-6)
 
@@ -203,7 +201,7 @@ def test_what_is_chosen():
     assert not is_packed("auto", replace(wide, radius=4).table)
     assert not is_packed("auto", np.arange(65536)[:, None] // 2 * np.ones((1, 8), int))
     assert not is_packed("auto", np.zeros((1, 8), int))
-    far_apart = [(-100, 0), (100, 0), (0, 0)]  # but neighbours look at neighbours
+    far_apart = ((-100, 0), (100, 0), (0, 0))  # but neighbours look at neighbours
     assert not is_packed("auto", GeoConnectivity((256, 256), 3, offsets=far_apart).table)
 
 

@@ -22,15 +22,21 @@ _K = 8
 
 
 def cases(options: Options) -> dict[str, Maker]:
-    """A layer, a block, and networks of two sizes; one row, as in control, and many."""
+    """A layer, a block, and networks of two sizes; one row, as in control, and many; and a grid of 65,536 cells."""
     small, large = ((4, 4), (6, 6)) if options.quick else ((12, 12), (32, 32))
     rows = 3 if options.quick else 256
+    huge, few = ((5, 7), 9) if options.quick else ((256, 256), 64)
     found: dict[str, Maker] = {}
     for shape, batch in ((small, 1), (small, rows), (large, rows)):
         grid = f"{shape[0]}x{shape[1]}, batch {batch}"
         found[f"linear, {grid}"] = partial(_case, options, partial(_linear, shape), batch)
         found[f"residual block, {grid}"] = partial(_case, options, partial(_block, shape), batch)
         found[f"network of 6 blocks, {grid}"] = partial(_case, options, partial(_net, shape), batch)
+    grid = f"{huge[0]}x{huge[1]}, batch {few}"
+    far = partial(GeoConnectivity, huge, _K, "hash", max(huge) - 1, wrap_mode="wrap")
+    found[f"linear, {grid}"] = partial(_case, options, partial(_linear, huge), few)
+    found[f"linear over the whole grid, {grid}"] = partial(_case, options, lambda: GeoSparseLinear(far(), seed=0), few)
+    found[f"residual block, {grid}"] = partial(_case, options, partial(_block, huge), few)
     return found
 
 
