@@ -73,7 +73,7 @@ def cuda_checks() -> list[Check]:
         version = next((f"{name} {_version(name)}" for name in names if _version(name)), "")
         advice = "" if version else _INSTALL_CUDA
         checks.append(Check(purpose, Status.OK if version else Status.MISSING, version, advice))
-    return [*checks, _driver_check()]
+    return [*checks, _cudnn_check(), _driver_check()]
 
 
 def device_checks() -> list[Check]:
@@ -99,6 +99,16 @@ def _cache_check(folder: Path | None) -> Check:
     if not os.access(existing, os.W_OK | os.X_OK) or not existing.is_dir():
         return Check("folder", Status.MISSING, str(folder), "set CUDAGRAPH_CACHE to a folder that you can write")
     return Check("folder", Status.OK, f"{folder} ({BinaryCache(folder).size() / 1e6:.1f} MB)")
+
+
+def _cudnn_check() -> Check:
+    from cudagraph.engine.devices.cuda.cudnn_library import INSTALL, find
+
+    name = "convolutions and attention (cuDNN)"
+    try:
+        return Check(name, Status.OK, f"cuDNN {find().version_text}")
+    except CudaGraphError:
+        return Check(name, Status.MISSING, "", f"for library='cudnn', which is optional: {INSTALL}")
 
 
 def _driver_check() -> Check:

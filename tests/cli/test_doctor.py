@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from cudagraph.cli import checks, doctor
 from cudagraph.cli.checks import Check, Status
+from cudagraph.engine.devices.cuda import cudnn_library
 
 
 def test_a_machine_with_a_compiler_is_ready(capsys):
@@ -31,6 +33,16 @@ def test_what_is_missing_comes_with_what_to_type(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "pip install numpy" in printed and "cudagraph[cu13]" in printed
     assert "not ready" in printed
+
+
+def test_cudnn_is_named_with_its_version_or_with_what_to_type(monkeypatch):
+    def one() -> Check:
+        return next(check for check in checks.cuda_checks() if "cuDNN" in check.name)
+
+    monkeypatch.setattr(cudnn_library, "library_name", lambda: "libcudnn_that_is_absent.so")
+    assert (one().status, "cudagraph[cudnn13]" in one().advice) == (Status.MISSING, True)
+    monkeypatch.setattr(cudnn_library, "find", lambda: SimpleNamespace(version_text="9.28.1"))
+    assert (one().status, one().found, one().advice) == (Status.OK, "cuDNN 9.28.1", "")
 
 
 def test_no_device_at_all_is_an_error(monkeypatch):

@@ -104,57 +104,75 @@ def attentions() -> Iterator[tuple[Mapping[str, Shape], dict[str, Any]]]:
         yield found | {"scale": Shape((), np.dtype(np.float32))}, sight
 
 
+class Count(NamedTuple):
+    """What came of the graphs for one GPU."""
+
+    plans: int
+    exact: int
+    compiled: int
+    refused: list[str]
+
+
+def count(library: Any, capability: int) -> Count:
+    """Ask for a plan of every graph."""
+    from cudagraph.engine.devices.cuda.cudnn_graph import Target
+    from cudagraph.engine.devices.cuda.cudnn_library import CudnnError, Descriptor
+    from cudagraph.engine.devices.cuda.cudnn_plan import choose
+    from cudagraph.errors import DeviceError
+
+    text = properties(capability)
+    device = Descriptor(library, "DEVICEPROP")
+    device.set("DEVICEPROP_JSON_REPRESENTATION", *(text[i : i + 1] for i in range(len(text)))).finalize()
+    plans = exact = compiled = 0
+    refused = []
+    for subject, described in graphs(library):
+        try:
+            choose(library, described.graph, Target(properties=device), subject=subject, exact=described.exact).close()
+            exact += described.exact
+        except DeviceError as error:
+            if not isinstance(error, CudnnError) or error.status != UNLOADED:
+                refused.append(f"{subject}: {error}")
+                continue
+            compiled += 1
+        finally:
+            described.graph.close()
+        plans += 1
+    device.close()
+    return Count(plans, exact, compiled, refused)
+
+
+def graphs(library: Any) -> Iterator[tuple[str, Any]]:
+    """What we make of every case, with its name."""
+    from cudagraph.engine.devices.cuda.cudnn_attention import attention_graph
+    from cudagraph.engine.devices.cuda.cudnn_convolution import convolution_graph, has_epilogue
+    from cudagraph.engine.devices.cuda.cudnn_graph import ALIGNMENT
+    from cudagraph.engine.libraries.attention import attention_shape
+    from cudagraph.engine.libraries.convolution import convolution_shape
+
+    for given, options in convolutions():
+        shape = convolution_shape(given, options)
+        names = dict.fromkeys([*given, *["bias"] * has_epilogue(shape)], ALIGNMENT)
+        yield str(shape), convolution_graph(library, shape, names)
+    for given, options in attentions():
+        attention = attention_shape(given, options)
+        yield str(attention), attention_graph(library, attention, dict.fromkeys(given, ALIGNMENT))
+
+
 def main() -> int:
     """Print what was made for each GPU, and everything that was not."""
     sys.path.insert(0, str(ROOT))
     load_driver()
-    from cudagraph.engine.devices.cuda.cudnn_attention import attention_graph
-    from cudagraph.engine.devices.cuda.cudnn_convolution import convolution_graph, has_epilogue
-    from cudagraph.engine.devices.cuda.cudnn_graph import ALIGNMENT, Target
-    from cudagraph.engine.devices.cuda.cudnn_library import CudnnError, Descriptor, find
-    from cudagraph.engine.devices.cuda.cudnn_plan import choose
-    from cudagraph.engine.libraries.attention import attention_shape
-    from cudagraph.engine.libraries.convolution import convolution_shape
-    from cudagraph.errors import DeviceError
+    from cudagraph.engine.devices.cuda.cudnn_library import find
 
     library = find()
     print(f"cuDNN {library.version_text}")
-    failed = 0
+    failed = False
     for capability in GPUS:
-        text = properties(capability)
-        device = Descriptor(library, "DEVICEPROP")
-        device.set("DEVICEPROP_JSON_REPRESENTATION", *(text[i : i + 1] for i in range(len(text)))).finalize()
-        made = {"plans": 0, "exact": 0, "compiled": 0}
-        for is_convolution, cases in ((True, convolutions()), (False, attentions())):
-            for given, options in cases:
-                shape: Any = (convolution_shape if is_convolution else attention_shape)(given, options)
-                names = dict.fromkeys(given, ALIGNMENT)
-                if is_convolution and has_epilogue(shape):
-                    names["bias"] = ALIGNMENT
-                described = (convolution_graph if is_convolution else attention_graph)(library, shape, names)
-                try:
-                    target = Target(properties=device)
-                    choose(library, described.graph, target, subject=str(shape), exact=described.exact).close()
-                except CudnnError as error:
-                    if error.status != UNLOADED:
-                        failed += 1
-                        print(f"sm_{capability} {shape}: {error}")
-                        continue
-                    made["compiled"] += 1
-                except DeviceError as error:
-                    failed += 1
-                    print(f"sm_{capability} {error}")
-                    continue
-                finally:
-                    described.graph.close()
-                made["plans"] += 1
-                made["exact"] += described.exact
-        print(
-            f"sm_{capability}: {made['plans']} plans, {made['exact']} of them of float32 without tensor cores, "
-            f"{made['compiled']} compiled"
-        )
-        device.close()
-    return 1 if failed else 0
+        plans, exact, compiled, refused = count(library, capability)
+        print(f"sm_{capability}: {plans} plans, {exact} of them of exact float32, {compiled} compiled")
+        print("".join(f"  refused: {line}\n" for line in refused), end="")
+        failed = failed or bool(refused)
+    return int(failed)
 
 
 def load_driver() -> None:

@@ -13,7 +13,7 @@ from cudagraph.errors import DeviceError
 
 from .cudnn_names import ATTRIBUTES, DESCRIPTORS, Type
 
-INSTALL = "type `pip install nvidia-cudnn-cu13` (`nvidia-cudnn-cu12` for drivers older than 580)"
+INSTALL = "type `pip install 'cudagraph[cudnn13]'` (driver 580 or newer) or `pip install 'cudagraph[cudnn12]'`"
 _OLDEST = 90000  # the first of the interface that is used here
 _MESSAGE_BYTES = 4096
 _C_TYPES: dict[Type, Any] = {

@@ -237,7 +237,7 @@ def test_without_cudnn_the_error_says_what_to_install(make, monkeypatch):
     monkeypatch.setattr(cudnn_library, "library_name", lambda: "libcudnn_that_is_absent.so")
     buffers = {"x": make.buffer((1, 4, 5, 5)), "weight": make.buffer((4, 4, 1, 1)), "y": make.buffer((1, 4, 5, 5))}
     make.library(CONVOLUTION, result="y", **buffers)
-    with pytest.raises(DeviceError, match=r"cudnn.convolution: cuDNN is not installed .* `pip install nvidia-cudnn"):
+    with pytest.raises(DeviceError, match=r"cudnn.convolution: cuDNN is not installed .* `pip install 'cudagraph.cudnn13"):
         make.build()
 
 
