@@ -9,6 +9,7 @@ from described import Described, describe, inplace, kernel, unary
 import cudagraph as cg
 from cudagraph.errors import DescriptionError, ShapeError
 from cudagraph.option import Option
+from cudagraph.shape import Dim
 from cudagraph.work import Capture, Copy, Fill, Kernel, LibraryCall
 
 
@@ -246,6 +247,26 @@ def test_library_calls_have_defaults():
 )
 def test_library_mistakes(changes, message):
     refused(message, lambda block, b: gemm(block, b, **changes))
+
+
+def convolution(block, b, **changes):
+    x, weight, y = b.input("x", ("n", 4, "h")), b.input("w", (4, 4, 3)), b.output("y", ("n", 4, "h"))
+    b.library("cudnn.convolution", x=x, weight=weight, y=y, **changes)
+
+
+def test_library_options_that_are_no_choice_are_numbers_or_sizes():
+    size = Dim("h") // 2
+    call = describe(lambda block, b: convolution(block, b, before=(1,), after=size)).description.work[0]
+    assert isinstance(call, LibraryCall)
+    assert call.options["before"] == (1,) and call.options["after"] is size
+    assert (call.options["stride"], call.options["activation"]) == (1, "none")
+
+
+@pytest.mark.parametrize(("name", "value"), [("stride", 0), ("before", -1), ("dilation", (1, 2.5)), ("after", True)])
+def test_library_sizes_that_are_none(name, value):
+    low = int(name in ("stride", "dilation"))
+    message = f"cudnn.convolution {name}: a whole number from {low} on, a size, or a tuple of them is wanted, not"
+    refused(message, lambda block, b: convolution(block, b, **{name: value}))
 
 
 def test_unknown_library_operations():

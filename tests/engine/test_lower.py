@@ -17,6 +17,7 @@ import cudagraph as cg
 from cudagraph.engine.lower import lower
 from cudagraph.engine.plan import Constant, Hot, KernelNode, LibraryNode, Place, Plan, Pointer
 from cudagraph.errors import CudaGraphError, DescriptionError, ShapeError
+from cudagraph.shape import Dim
 
 
 def plan_of(block, *inputs, **options):
@@ -392,6 +393,21 @@ def test_library_scalars_have_the_type_of_the_computation(dtype, scalar, alpha):
         DescriptionError, match=f"described:gemm: alpha is a {scalar} here; the parameter described.alpha is a {alpha}"
     ):
         lower(context(block), bound(block.a, block.b, shape=(2, 2), dtype=dtype))
+
+
+def test_library_sizes_are_numbers_in_the_plan():
+    def say(block, b):
+        block.x, block.w = b.input("x", ("n", 4, "h")), b.input("w", (4, 4, 3))
+        after = (Dim("h") // 2,)
+        b.library(
+            "cudnn.convolution", x=block.x, weight=block.w, y=b.output("y", ("n", 4, 9)), before=Dim("n"), after=after
+        )
+
+    block = describe(say)
+    plan = lower(context(block), bound(block.x, shape=(2, 4, 5)) | bound(block.w, shape=(4, 4, 3)))
+    (node,) = plan.nodes
+    assert isinstance(node, LibraryNode)
+    assert (node.options["before"], node.options["after"], node.options["stride"]) == (2, (2,), 1)
 
 
 # The plan as a whole
