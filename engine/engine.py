@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import networkx as nx
 import numpy as np
@@ -40,6 +40,8 @@ from .validate import check_nan, check_references
 from .watch import SourceWatch
 
 B = TypeVar("B", bound=Block)
+C = TypeVar("C", bound=Block)
+D = TypeVar("D", bound=Block)
 
 
 class CudaEngine:
@@ -87,6 +89,18 @@ class CudaEngine:
         follow_forks(self)
 
     # Editing
+
+    @overload
+    def add(self, block: B, /, *, name: str | None = None) -> B: ...
+
+    @overload
+    def add(self, first: B, second: C, /) -> tuple[B, C]: ...
+
+    @overload
+    def add(self, first: B, second: C, third: D, /) -> tuple[B, C, D]: ...
+
+    @overload
+    def add(self, *blocks: Any) -> Any: ...
 
     def add(self, *blocks: Any, name: str | None = None) -> Any:
         """Put blocks into the engine; returns the block, or a tuple of them. `name` names a single one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,19 +66,43 @@ def test_the_sdist_builds_on_its_own(built, expected):
     assert not [name for name in members if name.startswith(("tests/", "docs/"))]
 
 
-def test_the_wheel_runs_outside_of_the_checkout(built, repository, tmp_path):
-    """Warnings are errors, as they are for the checkout's own tests."""
+@pytest.fixture
+def unpacked(built, tmp_path):
+    """A folder with the package of the wheel."""
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
+        archive.extractall(tmp_path)
+    return tmp_path
+
+
+def test_the_wheel_runs_outside_of_the_checkout(unpacked, repository, tmp_path):
+    """Warnings are errors, as they are for the checkout's own tests."""
     (tmp_path / "hello.py").write_text((repository / "examples" / "hello.py").read_text() + "print(cg.__file__)\n")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "CUDAGRAPH_DEVICE": "host"}
+    environment = {**os.environ, "PYTHONPATH": str(unpacked), "CUDAGRAPH_DEVICE": "host"}
     command = [sys.executable, "-W", "error", "hello.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     *printed, place = done.stdout.splitlines()
     assert printed[0] == "y = [20. 30. 40. 50. 60.]"
     assert Path(place).is_relative_to(tmp_path)
+
+
+def test_type_checkers_know_the_blocks_that_were_added(unpacked):
+    """So that editors complete `block.` and find `block.factor = 2.0`, which is a mistake."""
+    (unpacked / "typed.py").write_text(
+        "import cudagraph as cg\nfrom cudagraph.blocks import ReLU, Scale\n"
+        "with cg.CudaEngine() as engine:\n"
+        "    scale, relu = engine.add(Scale(2.0), ReLU())\n"
+        "    one, more = engine.add(Scale(1.0), name='one'), engine.add(*[ReLU()])\n"
+        "    reveal_type(scale), reveal_type(relu), reveal_type(one), reveal_type(more)\n"
+        "    scale.factor = 2.0\n"
+    )
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "typed.py"]
+    done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False)
+    assert re.findall(r'Type of .* is "(.*)"$', done.stdout, re.MULTILINE) == ["Scale", "ReLU", "Scale", "Any"]
+    assert re.findall(r"typed\.py:(\d+):.* error: (.*)$", done.stdout, re.MULTILINE) == [
+        ("7", 'Cannot assign to attribute "factor" for class "Scale"')
+    ]
 
 
 def test_the_metadata_says_what_is_supported(built):
