@@ -134,7 +134,7 @@ def describe_hops(b: BlockBuilder, large: Large, packed: bool) -> None:
     state = packed_rows(b, large.rows, large.features, large.dtype)
     between = b.scratch(state.memory.shape, large.dtype)
     wide = state.launch(large.features)
-    own = Parts(unused, wide["span"] * TILE, wide["grid"][0])
+    own = Parts(unused, wide["span"] * TILE, ceil_div(large.features, wide["span"] * TILE))
     if large.norm:
         own = replace(own, memory=b.scratch((large.rows, own.pieces, 2), large.wide))
     later = _parts_between(b, large, own.piece, own.pieces, unused)

@@ -33,9 +33,8 @@ class PackedRows:
 
     def launch(self, cells: int) -> dict[str, Any]:
         """Grid and span of the kernels that go over the cells of each group of rows."""
-        groups = self.groups
-        span, pieces = spans(groups, cells)
-        return {"threads": TILE, "grid": (pieces, groups), "span": span}
+        span, pieces = spans(self.groups, cells)
+        return {"threads": TILE, "grid": pieces * self.groups, "span": span}
 
     def pack(self, b: BlockBuilder, x: Operand, moments: int = 0, parts: Operand | None = None) -> None:
         """Pack x, and write its rows' moments where a norm wants them."""

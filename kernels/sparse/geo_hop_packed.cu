@@ -49,10 +49,10 @@ struct Finish {
     const T* x;
     T* y;
 
-    void begin(long long first, int rows)
+    void begin(const Share& share)
     {
-        x = block.x + first * block.features, y = block.y + first * block.features;
-        kept.factors = lanes_of<LANES>([&](int r) { return STAGE == 2 && r < rows ? block.factor(first + r) : Sum(0); });
+        x = block.x + share.first * block.features, y = block.y + share.first * block.features;
+        kept.factors = lanes_of<LANES>([&](int r) { return STAGE == 2 && r < share.rows ? block.factor(share.first + r) : Sum(0); });
         kept.running.clear();
         kept.seen.clear();
     }
@@ -64,14 +64,14 @@ struct Finish {
         if (MOMENTS) kept.seen.next(LANES), kept.running.add(value, kept.seen.present, kept.seen.share);
         return value;
     }
-    void store(Lanes* results, long long first, int rows, int at, int count) const
+    void store(Lanes* results, const Share& share, int at, int count) const
     {
-        if (LAST) return store_rows(results, block.y, block.features, first, rows, at, count);
+        if (LAST) return store_rows(results, block.y, block.features, share, at, count);
         for (int i = 0; i < count; ++i) store_lanes(y + static_cast<long long>(at + i) * LANES, results[i], LANES);
     }
-    void end(long long first, int rows) const
+    void end(const Share& share) const
     {
-        for (int r = 0; MOMENTS && r < rows; ++r) write_moments(block.parts, (first + r) * gridDim.x + blockIdx.x, {kept.running.mean[r], kept.running.squares[r]});
+        for (int r = 0; MOMENTS && r < share.rows; ++r) write_moments(block.parts, share.part(r), {kept.running.mean[r], kept.running.squares[r]});
     }
 };
 
@@ -93,17 +93,18 @@ struct Finish {
     Kept& kept;
     Running<4> running;
 
-    __device__ void begin(long long first, int rows)
+    __device__ void begin(const Share& share)
     {
         if (MOMENTS) running.clear();
 #if STAGE == 2
-        if (static_cast<int>(threadIdx.x) < LANES) kept.factors[threadIdx.x] = static_cast<int>(threadIdx.x) < rows ? block.factor(first + threadIdx.x) : Sum(0);
+        const int r = threadIdx.x;
+        if (r < LANES) kept.factors[r] = r < share.rows ? block.factor(share.first + r) : Sum(0);
         __syncthreads();
 #endif
     }
-    __device__ void result(Quad sum, long long first, int rows, int o, int quad)
+    __device__ void result(Quad sum, const Share& share, int o, int quad)
     {
-        const long long at = first * block.features + static_cast<long long>(o) * LANES + quad * 4;
+        const long long at = share.first * block.features + static_cast<long long>(o) * LANES + quad * 4;
 #if STAGE == 1
         store_quad(block.y + at, response_of(block.responses, block.layer * block.features + o).template operator()<4>(sum));
 #else
@@ -120,13 +121,13 @@ struct Finish {
         if (!LAST) store_quad(block.y + at, sum);
 #endif
     }
-    __device__ void store(long long first, int rows, int at, int end)
+    __device__ void store(const Share& share, int at)
     {
 #if LAST
-        store_rows(kept.rows, block.y, block.features, first, rows, at, end);
+        store_rows(kept.rows, block.y, block.features, share, at);
 #endif
     }
-    __device__ void end(long long first, int rows)
+    __device__ void end(const Share& share)
     {
 #if MOMENTS > 0
         const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -139,11 +140,11 @@ struct Finish {
         }
         __syncthreads();
         const int r = threadIdx.x;
-        if (r >= rows) return;
+        if (r >= share.rows) return;
         Moments all = kept.moments[0][r];
         Real seen = kept.seen[0][r / 4];
         for (int i = 1; i < TILE / 32; ++i) merge(all, seen, kept.moments[i][r], kept.seen[i][r / 4]);
-        write_moments(block.parts, (first + r) * gridDim.x + blockIdx.x, all);
+        write_moments(block.parts, share.part(r), all);
 #endif
     }
 };

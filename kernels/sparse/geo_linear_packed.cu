@@ -14,20 +14,20 @@ struct Finish {
     T* y;
     int outputs;
 
-    __device__ void begin(long long, int) {}
-    __device__ void end(long long, int) {}
+    __device__ void begin(const Share&) {}
+    __device__ void end(const Share&) {}
 #ifdef CUDAGRAPH_HOST
     void prepare(int, int) {}
     Lanes result(Lanes sum, int, int) const { return sum; }
-    void store(Lanes* results, long long first, int rows, int at, int count) const { store_rows(results, y, outputs, first, rows, at, count); }
+    void store(Lanes* results, const Share& share, int at, int count) const { store_rows(results, y, outputs, share, at, count); }
 #else
     RowsMemory* memory;
-    __device__ void result(const Quad& sum, long long, int, int o, int quad) const
+    __device__ void result(const Quad& sum, const Share&, int o, int quad) const
     {
 #pragma unroll
         for (int i = 0; i < 4; ++i) memory->value[quad * 4 + i][threadIdx.x / QUADS] = sum[i];
     }
-    __device__ void store(long long first, int rows, int at, int end) const { store_rows(*memory, y, outputs, first, rows, at, end); }
+    __device__ void store(const Share& share, int at) const { store_rows(*memory, y, outputs, share, at); }
 #endif
 };
 

@@ -2,7 +2,7 @@
 //
 // Layout: x is rows x inputs; packed has ceil(rows / LANES) x inputs x LANES numbers, with zeros for rows that are not there;
 //         LANES is 16 (8 for float64). parts: where MOMENTS asks for them, the rows' moments, in pieces of span * 256 cells.
-//         Blocks: x over the pieces, y over groups of LANES rows.
+//         Blocks: by group of LANES rows, and then by piece.
 // Idea:   a transpose through shared memory, 64 cells at a time, that reads and writes neighbours; the numbers are in reach
 //         while they are here, so the norm of the first block costs no pass of its own. See geo_packed.cuh for who reads them.
 // Floor:  2 rows x inputs elements of traffic.
@@ -19,14 +19,15 @@ struct Memory {
     RunningLanes<LANES> running[LANES];
 };
 
-OUTLINE void pack(Memory& memory, const T* __restrict__ x, T* __restrict__ packed, Sum* parts, int span, long long first, int rows, int inputs)
+OUTLINE void pack(Memory& memory, const T* __restrict__ x, T* __restrict__ packed, Sum* parts, const Share share, int inputs)
 {
     SeenLanes<LANES> seen;
     seen.clear();
     for (auto& one : memory.running) one.clear();
-    const int begin = blockIdx.x * span * TILE, end = begin + span * TILE < inputs ? begin + span * TILE : inputs;
-    for (int at = begin; at < end; at += TILE) {
-        const int cells = end - at < TILE ? end - at : TILE;
+    const long long first = share.first;
+    const int rows = share.rows;
+    for (int at = share.begin; at < share.end; at += TILE) {
+        const int cells = share.end - at < TILE ? share.end - at : TILE;
         const SeenLanes<LANES> before = seen;
         for (int r = 0; r < LANES; ++r) {
             seen = before;
@@ -45,39 +46,38 @@ OUTLINE void pack(Memory& memory, const T* __restrict__ x, T* __restrict__ packe
             for (int c = 0; c < LANES && i + c < cells; ++c) store_lanes(packed + (first * inputs + static_cast<long long>(at + i + c) * LANES), lanes[c], LANES);
         }
     }
-    for (int r = 0; MOMENTS && r < rows; ++r) write_moments(parts, (first + r) * gridDim.x + blockIdx.x, memory.running[r].total(seen.seen));
+    for (int r = 0; MOMENTS && r < rows; ++r) write_moments(parts, share.part(r), memory.running[r].total(seen.seen));
 }
 
 #endif
 
 extern "C" __global__ void __launch_bounds__(256) geo_pack(const T* __restrict__ x, T* __restrict__ packed, S* __restrict__ parts, int span, long long rows, int inputs)
 {
-    const long long first = blockIdx.y * static_cast<long long>(LANES);
-    const int count = rows - first < LANES ? static_cast<int>(rows - first) : LANES;
+    const Share share(rows, inputs, span);
 #ifdef CUDAGRAPH_HOST
     if (threadIdx.x != 0) return;
     __shared__ Memory memory;
-    pack(memory, x, packed, parts, span, first, count, inputs);
+    pack(memory, x, packed, parts, share, inputs);
 #else
     constexpr int CELLS = 64, SHARE = TILE / LANES;  // threads that look at the moments of a row
     __shared__ Sum tile[LANES][CELLS + 1];
     const int thread = threadIdx.x, row = thread / SHARE;
-    const int begin = blockIdx.x * span * TILE, end = begin + span * TILE < inputs ? begin + span * TILE : inputs;
+    const long long first = share.first;
     Running<1> running;
     running.clear();
-    for (int at = begin; at < end; at += CELLS) {
+    for (int at = share.begin; at < share.end; at += CELLS) {
 #pragma unroll
         for (int r = thread / CELLS; r < LANES; r += TILE / CELLS) {
             const int c = thread % CELLS;
-            tile[r][c] = r < count && at + c < end ? Sum(widen(x[(first + r) * inputs + at + c])) : Sum(0);
+            tile[r][c] = r < share.rows && at + c < share.end ? Sum(widen(x[(first + r) * inputs + at + c])) : Sum(0);
         }
         __syncthreads();
 #pragma unroll
         for (int i = thread; i < CELLS * LANES; i += TILE) {
             const int c = i / LANES;
-            if (at + c < end) packed[first * inputs + static_cast<long long>(at) * LANES + i] = narrow<T>(tile[i % LANES][c]);
+            if (at + c < share.end) packed[first * inputs + static_cast<long long>(at) * LANES + i] = narrow<T>(tile[i % LANES][c]);
         }
-        for (int c = thread % SHARE; MOMENTS && c < CELLS && at + c < end; c += SHARE) {
+        for (int c = thread % SHARE; MOMENTS && c < CELLS && at + c < share.end; c += SHARE) {
             running.next();
             running.add(0, tile[row][c]);
         }
@@ -88,6 +88,6 @@ extern "C" __global__ void __launch_bounds__(256) geo_pack(const T* __restrict__
     Real seen = running.seen;
 #pragma unroll
     for (int distance = 1; distance < SHARE; distance *= 2) merge_across(all, seen, distance);
-    if (thread % SHARE == 0 && row < count) write_moments(parts, (first + row) * gridDim.x + blockIdx.x, all);
+    if (thread % SHARE == 0 && row < share.rows) write_moments(parts, share.part(row), all);
 #endif
 }

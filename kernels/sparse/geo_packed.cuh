@@ -1,8 +1,8 @@
 // LANES rows of packed x, gathered for a tile of outputs: sum over j of weight[o, j] * norm(x)[b, index[o, j]], and what `Finish`
 // makes of it. For tables that reach over the whole grid: a gather is one line of memory for all rows, wherever it lies.
 //
-// Packed numbers come from geo_pack.cu: groups x inputs x LANES. The norm is folded in as in geo_gather.cuh. Blocks: x over
-// `span` tiles of 256 outputs, y over the groups, so that the blocks that run together gather from one group.
+// Packed numbers come from geo_pack.cu: groups x inputs x LANES. The norm is folded in as in geo_gather.cuh. Blocks are numbered
+// by group and then by `span` tiles of 256 outputs, so that those that run together gather from one group.
 //
 // On a GPU four rows of an output are a thread's, whose gathers are vectors of 16 bytes; the threads of an output together read
 // a line. On a CPU the first thread of a block does it all, with a vector of LANES rows for each output.
@@ -16,6 +16,21 @@ constexpr int TILE = 256;  // threads of a block, and outputs that it takes at a
 constexpr int LANES = 64 / sizeof(Sum), QUADS = LANES / 4, OUTPUTS = TILE / QUADS;  // outputs at once
 using Quad = LanesOf<4>::type;
 #endif
+
+// What a block is to do: cells `begin` to `end` of a group, which starts at row `first` and has `rows` of them.
+struct Share {
+    long long first;
+    int rows, piece, pieces, begin, end;
+
+    __device__ Share(long long all, int cells, int span)
+    {
+        const int most = span * TILE;
+        pieces = (cells + most - 1) / most, piece = static_cast<int>(blockIdx.x % pieces);
+        first = static_cast<long long>(blockIdx.x / pieces) * LANES, rows = all - first < LANES ? static_cast<int>(all - first) : LANES;
+        begin = piece * most, end = cells - begin < most ? cells : begin + most;
+    }
+    __device__ long long part(int r) const { return (first + r) * pieces + piece; }  // where the moments of row r go
+};
 
 struct Packed {
     const T *x, *weight, *bias;
@@ -77,14 +92,13 @@ struct PackedMemory {
     alignas(64) Lanes outputs[TILE];
 };
 
-template <class Finish> OUTLINE void gather_group(PackedMemory& memory, const Packed& in, Finish& finish, long long first, int rows)
+template <class Finish> OUTLINE void gather_group(PackedMemory& memory, const Packed& in, Finish& finish, const Share& share)
 {
-    const T* x = in.x + first * in.inputs;
-    const Lanes mean = lanes_of<LANES>([&](int r) { return NORM == 2 && r < rows ? memory.norms[r].mean : Sum(0); });
-    const Lanes inverse = lanes_of<LANES>([&](int r) { return NORM && r < rows ? memory.norms[r].inverse : Sum(0); });
-    const int begin = blockIdx.x * in.span * TILE, end = begin + in.span * TILE < in.outputs ? begin + in.span * TILE : in.outputs;
-    for (int at = begin; at < end; at += PART) {
-        const int count = end - at < PART ? end - at : PART;
+    const T* x = in.x + share.first * in.inputs;
+    const Lanes mean = lanes_of<LANES>([&](int r) { return NORM == 2 && r < share.rows ? memory.norms[r].mean : Sum(0); });
+    const Lanes inverse = lanes_of<LANES>([&](int r) { return NORM && r < share.rows ? memory.norms[r].inverse : Sum(0); });
+    for (int at = share.begin; at < share.end; at += PART) {
+        const int count = share.end - at < PART ? share.end - at : PART;
         memory.taps.lay_out(in, at, count);
         finish.prepare(at, count);
         for (int i = 0; i < count; ++i) {
@@ -93,7 +107,7 @@ template <class Finish> OUTLINE void gather_group(PackedMemory& memory, const Pa
             if (NORM) sum *= inverse;
             memory.outputs[i] = finish.result(sum + memory.taps.constant[i], at + i, i);
         }
-        finish.store(memory.outputs, first, rows, at, count);
+        finish.store(memory.outputs, share, at, count);
     }
 }
 
@@ -101,20 +115,19 @@ template <class Finish> __device__ inline void gather_packed(const Packed& in, F
 {
     if (threadIdx.x != 0) return;
     __shared__ PackedMemory memory;
-    const long long first = blockIdx.y * static_cast<long long>(LANES);
-    const int rows = in.rows - first < LANES ? static_cast<int>(in.rows - first) : LANES;
-    if (NORM) in.norms(memory.norms, first, rows);
-    finish.begin(first, rows);
-    gather_group(memory, in, finish, first, rows);
-    finish.end(first, rows);
+    const Share share(in.rows, in.outputs, in.span);
+    if (NORM) in.norms(memory.norms, share.first, share.rows);
+    finish.begin(share);
+    gather_group(memory, in, finish, share);
+    finish.end(share);
 }
 
 // Outputs as rows of y. They are overwritten.
-inline void store_rows(Lanes* outputs, T* y, int features, long long first, int rows, int at, int count)
+inline void store_rows(Lanes* outputs, T* y, int features, const Share& share, int at, int count)
 {
     for (int i = 0; i < count; i += LANES) transpose(outputs + i);
-    for (int r = 0; r < rows; ++r) {
-        for (int i = 0; i < count; i += LANES) store_lanes(y + (first + r) * features + at + i, outputs[i + r], count - i);
+    for (int r = 0; r < share.rows; ++r) {
+        for (int i = 0; i < count; i += LANES) store_lanes(y + (share.first + r) * features + at + i, outputs[i + r], count - i);
     }
 }
 
@@ -140,17 +153,15 @@ __device__ inline void store_quad(T* to, const Quad& quad)
 
 template <class Finish> __device__ inline void gather_packed(const Packed& in, Finish finish)
 {
-    const long long first = blockIdx.y * static_cast<long long>(LANES);
-    const int rows = in.rows - first < LANES ? static_cast<int>(in.rows - first) : LANES;
+    const Share share(in.rows, in.outputs, in.span);
     const int quad = threadIdx.x % QUADS;
     __shared__ Row norms[NORM > 0 ? LANES : 1];
-    if (NORM) in.norms(norms, first, rows);
-    finish.begin(first, rows);
-    const T* x = in.x + first * in.inputs + quad * 4;
-    const int begin = blockIdx.x * in.span * TILE, end = begin + in.span * TILE < in.outputs ? begin + in.span * TILE : in.outputs;
-    for (int at = begin; at < end; at += OUTPUTS) {
+    if (NORM) in.norms(norms, share.first, share.rows);
+    finish.begin(share);
+    const T* x = in.x + share.first * in.inputs + quad * 4;
+    for (int at = share.begin; at < share.end; at += OUTPUTS) {
         const int o = at + threadIdx.x / QUADS;
-        if (o < end) {
+        if (o < share.end) {
             const long long tap = static_cast<long long>(o) * FAN_IN;
             Sum constant = in.constant(o), total = 0;
             Quad sum = Quad::of([](int) { return Sum(0); });
@@ -172,14 +183,14 @@ template <class Finish> __device__ inline void gather_packed(const Packed& in, F
 #if NORM > 0
             sum = Quad::of([&](int i) {
                 const int r = quad * 4 + i;
-                return r < rows ? (sum[i] - norms[r].mean * total) * norms[r].inverse : Sum(0);
+                return r < share.rows ? (sum[i] - norms[r].mean * total) * norms[r].inverse : Sum(0);
             });
 #endif
-            finish.result(sum + constant, first, rows, o, quad);
+            finish.result(sum + constant, share, o, quad);
         }
-        finish.store(first, rows, at, end);
+        finish.store(share, at);
     }
-    finish.end(first, rows);
+    finish.end(share);
 }
 
 // Outputs on their way to rows of y.
@@ -187,13 +198,13 @@ struct RowsMemory {
     Sum value[LANES][OUTPUTS + 1];
 };
 
-__device__ inline void store_rows(RowsMemory& memory, T* y, int features, long long first, int rows, int at, int end)
+__device__ inline void store_rows(RowsMemory& memory, T* y, int features, const Share& share, int at)
 {
     __syncthreads();
 #pragma unroll
     for (int r = threadIdx.x / OUTPUTS; r < LANES; r += TILE / OUTPUTS) {
         const int o = at + threadIdx.x % OUTPUTS;
-        if (r < rows && o < end) y[(first + r) * features + o] = narrow<T>(memory.value[r][o - at]);
+        if (r < share.rows && o < share.end) y[(share.first + r) * features + o] = narrow<T>(memory.value[r][o - at]);
     }
     __syncthreads();
 }

@@ -49,7 +49,7 @@ def made(rule: GeoConnectivity, depth: int = 2, **options: Any) -> GeoSparseStac
     random = np.random.default_rng(5)
     for weight in (stack.scale, stack.shift):
         if weight is not None:
-            weight.value = 1 + 0.3 * random.standard_normal(weight.shape)
+            weight.value = 1 + 0.3 * random.standard_normal(weight.value.shape)
     return stack
 
 
