@@ -58,15 +58,15 @@ bench() { # suite, time limit, more options, of which --out wins over this one
 }
 
 # Settings of its own, because the installed pytest may be older than the one that pyproject.toml asks for.
-tests() {
+tests() { # name, time limit, folders: the gpu tests in them
   local ini="$work/pytest.ini" parallel=()
   printf '[pytest]\nmarkers =\n    gpu: needs a GPU\npythonpath = %s %s\naddopts = --import-mode=importlib\n' "$PWD" "$PWD/tests" >"$ini"
-  "$python" -c 'import xdist' 2>/dev/null && parallel=(-n "$(($(nproc) < 6 ? $(nproc) : 6))")
+  "$python" -c 'import xdist' 2>/dev/null && parallel=(-n "$(($(nproc) < 12 ? $(nproc) : 12))")
   if [[ $device == cuda ]]; then
-    step "gpu tests" 200 "$python" -m pytest -c "$ini" --rootdir . -m gpu -q --maxfail=50 -p no:cacheprovider \
-      --continue-on-collection-errors "${parallel[@]}" tests
+    step "$1" "$2" "$python" -m pytest -c "$ini" --rootdir . -m gpu -q --maxfail=50 -p no:cacheprovider \
+      --continue-on-collection-errors "${parallel[@]}" "${@:3}"
   else
-    step "gpu tests" 100 "$python" -m pytest -c "$ini" --rootdir . -q -p no:cacheprovider tests/engine/behaviour/test_values.py
+    step "$1" 60 "$python" -m pytest -c "$ini" --rootdir . -q -p no:cacheprovider tests/engine/behaviour/test_use.py
   fi
 }
 
@@ -93,7 +93,8 @@ sanitizers() {
 }
 
 step doctor 30 "$python" -m cudagraph doctor
-tests
+tests "gpu tests of the engine" 90 tests/engine tests/faults
+tests "gpu tests of blocks" 160 tests/blocks
 bench engine 70
 step gpu_engine.py 60 "$python" benchmarks/gpu_engine.py --device "$device" --out "$out/gpu_engine.json" "${quick[@]}"
 bench kernels 70 --no-compiled # which would take a minute more
