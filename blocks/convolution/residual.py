@@ -67,7 +67,7 @@ class ResNetBlock(Residual):
     (or with `downsample=True`) a 1x1 convolution and its normalisation. Names as in torchvision: conv1, bn1, conv2,
     bn2, downsample.0, downsample.1. Normalisation uses the stored statistics, in one pass with activation and addition.
     With `frozen=False` the normalisations are `BatchNorm2d`s, which can use and track those of the batch: `train()`,
-    and `training` and `momentum` of each are hot; the addition is a kernel more. Types: see `Conv1d`.
+    and `training` and `momentum` of each are hot; the addition is a kernel more. Types, `library`: see `Conv1d`.
     He et al. 2015, arXiv 1512.03385.
     """
 
@@ -80,17 +80,19 @@ class ResNetBlock(Residual):
         downsample: bool | None = None,
         eps: float = 1e-5,
         frozen: bool = True,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
         super().__init__()
         changes = stride != 1 or in_channels != out_channels
-        self.conv1 = Conv2d(in_channels, out_channels, 3, stride, 1, bias=False, dtype=dtype, seed=seed)
+        options: dict[str, Any] = {"bias": False, "library": library, "dtype": dtype, "seed": seed}
+        self.conv1 = Conv2d(in_channels, out_channels, 3, stride, 1, **options)
         self.bn1 = normalisation(out_channels, eps, frozen, dtype, "relu")
-        self.conv2 = Conv2d(out_channels, out_channels, 3, 1, 1, bias=False, dtype=dtype, seed=seed)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, 1, 1, **options)
         self.bn2 = normalisation(out_channels, eps, frozen, dtype, "relu", last=True)
         self.downsample = (
-            shortcut(in_channels, out_channels, stride, eps, frozen, dtype, seed)
+            shortcut(in_channels, out_channels, stride, eps, frozen, options)
             if (changes if downsample is None else downsample)
             else None
         )
@@ -109,8 +111,8 @@ class BottleneckBlock(Residual):
     """y = relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)): 1x1, 3x3, 1x1 convolutions.
 
     x: [..., I, H, W], y: [..., 4 P, H', W'] for P = `planes`; the 3x3 convolution has P base_width / 64 * groups
-    channels in `groups`, and the stride (as torchvision; the paper strides in the first). The shortcut, names, types
-    and normalisation are those of `ResNetBlock`, with conv3 and bn3. He et al. 2015, arXiv 1512.03385.
+    channels in `groups`, and the stride (as torchvision; the paper strides in the first). The shortcut, names, types,
+    library and normalisation are those of `ResNetBlock`, with conv3 and bn3. He et al. 2015, arXiv 1512.03385.
     """
 
     def __init__(
@@ -125,20 +127,22 @@ class BottleneckBlock(Residual):
         downsample: bool | None = None,
         eps: float = 1e-5,
         frozen: bool = True,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
         super().__init__()
         width, out_channels = int(planes * (base_width / 64)) * groups, 4 * planes
         changes = stride != 1 or in_channels != out_channels
-        self.conv1 = Conv2d(in_channels, width, 1, bias=False, dtype=dtype, seed=seed)
+        options: dict[str, Any] = {"bias": False, "library": library, "dtype": dtype, "seed": seed}
+        self.conv1 = Conv2d(in_channels, width, 1, **options)
         self.bn1 = normalisation(width, eps, frozen, dtype, "relu")
-        self.conv2 = Conv2d(width, width, 3, stride, dilation, dilation, groups, False, dtype=dtype, seed=seed)
+        self.conv2 = Conv2d(width, width, 3, stride, dilation, dilation, groups, **options)
         self.bn2 = normalisation(width, eps, frozen, dtype, "relu")
-        self.conv3 = Conv2d(width, out_channels, 1, bias=False, dtype=dtype, seed=seed)
+        self.conv3 = Conv2d(width, out_channels, 1, **options)
         self.bn3 = normalisation(out_channels, eps, frozen, dtype, "relu", last=True)
         self.downsample = (
-            shortcut(in_channels, out_channels, stride, eps, frozen, dtype, seed)
+            shortcut(in_channels, out_channels, stride, eps, frozen, options)
             if (changes if downsample is None else downsample)
             else None
         )
@@ -172,12 +176,13 @@ class ResNeXtBlock(BottleneckBlock):
         downsample: bool | None = None,
         eps: float = 1e-5,
         frozen: bool = True,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
         super().__init__(
             in_channels, planes, stride, groups=groups, base_width=base_width, downsample=downsample,
-            eps=eps, frozen=frozen, dtype=dtype, seed=seed,
+            eps=eps, frozen=frozen, library=library, dtype=dtype, seed=seed,
         )  # fmt: skip
 
 
@@ -191,10 +196,10 @@ def normalisation(
 
 
 def shortcut(
-    in_channels: int, out_channels: int, stride: int, eps: float, frozen: bool, dtype: str, seed: int | None
+    in_channels: int, out_channels: int, stride: int, eps: float, frozen: bool, options: dict[str, Any]
 ) -> Sequential:
     """A 1x1 convolution and its normalisation, which give x the shape of the result."""
     return Sequential(
-        Conv2d(in_channels, out_channels, 1, stride, bias=False, dtype=dtype, seed=seed),
-        normalisation(out_channels, eps, frozen, dtype),
+        Conv2d(in_channels, out_channels, 1, stride, **options),
+        normalisation(out_channels, eps, frozen, options["dtype"]),
     )

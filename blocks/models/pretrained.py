@@ -19,14 +19,17 @@ FAMILIES = {"bert": "bert", "gpt2": "gpt2", "llama": "llama", "mistral": "llama"
 """The module that knows a `model_type`."""
 
 
-def from_pretrained(path: str | Path, dtype: str = "float32", *, max_length: int | None = None) -> Any:
+def from_pretrained(
+    path: str | Path, dtype: str = "float32", *, max_length: int | None = None, library: str | None = None
+) -> Any:
     """The model in a folder that holds config.json and safetensors files, with its weights rounded to `dtype`.
 
     gpt2, llama and mistral give a `CausalLM` (`ids` -> `logits`, and `generate`), bert a block `ids`, `token_types`,
     `mask` -> `last_hidden_state`, vit and resnet `pixels` -> `last_hidden_state`. Causal models keep keys and values of
     `max_length` tokens: as many as the model allows, up to 4096, unless said. Nothing is downloaded or unpickled, and
-    torch is not needed. `DescriptionError` names the file, and what of it is not
-    supported, missing, unexpected or of another shape.
+    torch is not needed. `library` is for vit (its attention) and resnet (its convolutions), as `SelfAttention` and
+    `Conv2d` take it. `DescriptionError` names the file, and what of it is not supported, missing, unexpected or of
+    another shape.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -35,7 +38,10 @@ def from_pretrained(path: str | Path, dtype: str = "float32", *, max_length: int
     family: ModuleType = import_module(f".{config.choice('model_type', FAMILIES, '')}", __package__)
     if dtype not in ("float32", "float16", "bfloat16"):
         raise DescriptionError(f"a model computes in float32, float16 or bfloat16, not {dtype!r}")
-    model: Block = family.from_config(config, dtype=dtype, max_length=max_length)
+    more: dict[str, Any] = {} if library is None else {"library": library}
+    if more and family.__name__.rpartition(".")[2] not in ("resnet", "vit"):
+        raise DescriptionError(f"library={library!r}: only vit and resnet take another one; leave library out")
+    model: Block = family.from_config(config, dtype=dtype, max_length=max_length, **more)
     keys: KeyTable = family.KEYS
     if isinstance(model, CausalLM):
         model.stop_tokens = _stop_tokens(config)

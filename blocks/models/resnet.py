@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from cudagraph.block import Block
 from cudagraph.builder import BlockBuilder
@@ -29,7 +30,8 @@ class ResNet(Block):
     """last_hidden_state = stages(pool(relu(norm(conv(pixels))))): convolutions with residuals, in stages.
 
     pixels: [B, I, H, W], last_hidden_state: [B, C, H / 32, W / 32] of `dtype` (float16, bfloat16, float32) for four
-    stages. layer_type: "bottleneck" or "basic". The default is ResNet-50. He et al. 2015, arXiv 1512.03385.
+    stages. layer_type: "bottleneck" or "basic". `library` of the convolutions: see `Conv2d`. The default is ResNet-50.
+    He et al. 2015, arXiv 1512.03385.
     """
 
     def __init__(
@@ -41,11 +43,12 @@ class ResNet(Block):
         *,
         layer_type: str = "bottleneck",
         downsample_in_first_stage: bool = False,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        options = {"dtype": dtype, "seed": seed}
+        options: dict[str, Any] = {"library": library, "dtype": dtype, "seed": seed}
         self.stem = Sequential(
             Conv2d(num_channels, embedding_size, 7, 2, 3, bias=False, **options),
             FrozenBatchNorm2d(embedding_size, activation="relu", dtype=dtype),
@@ -56,7 +59,7 @@ class ResNet(Block):
         self.stages = [
             Sequential(
                 *(
-                    _layer(layer_type, before if number == 0 else after, after, 1 if number else stride, dtype, seed)
+                    _layer(layer_type, before if number == 0 else after, after, 1 if number else stride, options)
                     for number in range(depth)
                 )
             )
@@ -71,13 +74,13 @@ class ResNet(Block):
             self.last_hidden_state = b.expose(x, "last_hidden_state")
 
 
-def _layer(kind: str, before: int, after: int, stride: int, dtype: str, seed: int | None) -> Block:
+def _layer(kind: str, before: int, after: int, stride: int, options: dict[str, Any]) -> Block:
     if kind == "basic":
-        return ResNetBlock(before, after, stride, dtype=dtype, seed=seed)
-    return BottleneckBlock(before, after // 4, stride, dtype=dtype, seed=seed)
+        return ResNetBlock(before, after, stride, **options)
+    return BottleneckBlock(before, after // 4, stride, **options)
 
 
-def from_config(config: Config, *, dtype: str, max_length: int | None) -> ResNet:
+def from_config(config: Config, *, dtype: str, max_length: int | None, library: str | None = None) -> ResNet:
     """The model of a configuration."""
     config.require(hidden_act="relu", downsample_in_bottleneck=False)
     sizes, depths = config.counts("hidden_sizes"), config.counts("depths")
@@ -93,5 +96,6 @@ def from_config(config: Config, *, dtype: str, max_length: int | None) -> ResNet
         depths,
         layer_type=kind,
         downsample_in_first_stage=config.flag("downsample_in_first_stage", False),
+        library=library,
         dtype=dtype,
     )

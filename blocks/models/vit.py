@@ -34,8 +34,9 @@ KEYS: KeyTable = {
 class ViT(Block):
     """last_hidden_state = norm(layers([cls_token; patches(pixels)] + positions)).
 
-    pixels: [B, I, H, W], last_hidden_state: [B, N + 1, C] of `dtype` (float16, bfloat16, float32), N patches. The
-    default is ViT-B/16 for images of 224 x 224. Dosovitskiy et al. 2020, arXiv 2010.11929.
+    pixels: [B, I, H, W], last_hidden_state: [B, N + 1, C] of `dtype` (float16, bfloat16, float32), N patches.
+    `library` of the attention: see `SelfAttention`. The default is ViT-B/16 for images of 224 x 224. Dosovitskiy et al.
+    2020, arXiv 2010.11929.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ViT(Block):
         activation: str = "gelu",
         qkv_bias: bool = True,
         eps: float = 1e-12,
+        library: str | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class ViT(Block):
                 eps=eps,
                 qkv_bias=qkv_bias,
                 activation=activation,
+                library=library,
                 dtype=dtype,
                 seed=None if seed is None else seed + 10 * (number + 1),
             )
@@ -77,7 +80,7 @@ class ViT(Block):
             self.last_hidden_state = b.expose(b.apply(self.norm, x), "last_hidden_state")
 
 
-def from_config(config: Config, *, dtype: str, max_length: int | None) -> ViT:
+def from_config(config: Config, *, dtype: str, max_length: int | None, library: str | None = None) -> ViT:
     """The model of a configuration."""
     return ViT(
         config.pair("image_size", 224),
@@ -90,5 +93,6 @@ def from_config(config: Config, *, dtype: str, max_length: int | None) -> ViT:
         activation=config.choice("hidden_act", ACTIVATIONS, "gelu"),
         qkv_bias=config.flag("qkv_bias", True),
         eps=config.number("layer_norm_eps", 1e-12),
+        library=library,
         dtype=dtype,
     )

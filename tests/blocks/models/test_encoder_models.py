@@ -71,17 +71,18 @@ def run(engine, model, inputs):
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"),
-    [(name, "float32") for name in CONFIGS]
-    + [(name, dtype) for name in ("bert", "vit", "resnet") for dtype in ("float16", "bfloat16")],
+    ("name", "dtype", "library"),
+    [(name, "float32", None) for name in CONFIGS]
+    + [(name, dtype, None) for name in ("bert", "vit", "resnet") for dtype in ("float16", "bfloat16")]
+    + [("vit-oblong", "bfloat16", "cudnn"), ("resnet", "float32", "cudnn"), ("resnet-basic", "float16", "cudnn")],
 )
-def test_the_last_hidden_state_is_the_same(name, dtype, engine, tmp_path):
+def test_the_last_hidden_state_is_the_same(name, dtype, library, engine, tmp_path):
     theirs = oracle(name)
     theirs.save_pretrained(tmp_path)
     ours, given = inputs_of(name, theirs, dtype)
     with torch.no_grad():
         wanted = theirs(**given).last_hidden_state.numpy()
-    result = run(engine, from_pretrained(tmp_path, dtype), ours)
+    result = run(engine, from_pretrained(tmp_path, dtype, library=library), ours)
     assert result.shape == wanted.shape
     np.testing.assert_allclose(result, wanted, rtol=0, atol=TOLERANCES[dtype] * np.abs(wanted).max())
 

@@ -86,6 +86,11 @@ def test_another_type_is_refused(tmp_path):
         from_pretrained(written(tmp_path, GPT), "int8")
 
 
+def test_another_library_is_for_models_that_take_it(tmp_path):
+    with pytest.raises(cg.DescriptionError, match="library='cudnn': only vit and resnet take another one"):
+        from_pretrained(written(tmp_path, GPT), library="cudnn")
+
+
 def test_max_length_bounds_the_memory_of_keys_and_values():
     model = GPT2(20, 64, 8, 1, 2, max_length=16)
     assert model.max_length == 16
