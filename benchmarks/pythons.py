@@ -53,6 +53,7 @@ class Trial:
         drop = ("PYTHON", "CUDAGRAPH_", "VIRTUAL_ENV")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
         self.environment |= {"CUDAGRAPH_CACHE": str(folder / "cache"), "CUDAGRAPH_DEVICE": "host"}
+        self.environment |= {"PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # half of the time
 
     def run(self, *command: object, where: Path | None = None, ends: int = 0, **environment: str) -> str:
         """Its output. The folder is outside of the clone unless `where` says so."""
