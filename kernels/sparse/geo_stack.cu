@@ -43,7 +43,7 @@ struct Arrays {
     const T *head, *head_bias;
 };
 
-__device__ inline Lanes same(Sum value)
+__device__ inline Lanes every(Sum value)
 {
     return lanes_of<LANES>([=](int) { return value; });
 }
@@ -74,7 +74,7 @@ struct Taps {
 
 __device__ inline Lanes hop(const Lanes* from, const T* weight, const I* at, Sum constant)
 {
-    Lanes sum = same(constant);
+    Lanes sum = every(constant);
 #pragma unroll 16
     for (int j = 0; j < FAN_IN; ++j) sum = sum + from[at[j]] * Sum(widen(weight[j]));
     return sum;
@@ -130,7 +130,7 @@ __device__ inline void normalise(const Lanes* state, Lanes* normal, const P* sca
 {
 #if NORM > 0
     constexpr Sum share = Sum(1) / FEATURES;
-    Lanes mean = same(0), squares = same(0);
+    Lanes mean = every(0), squares = every(0);
 #if NORM == 2
     features([&](int o) { mean = mean + state[o]; });
     mean = over_block(mean) * share;
@@ -166,7 +166,7 @@ __device__ inline void multiply_head(const Lanes* state, const Arrays& net, T* y
     }
 #else
     for (int c = threadIdx.x / 32; c < HEAD; c += THREADS / 32) {
-        Lanes sum = same(0);
+        Lanes sum = every(0);
         const T* weight = net.head + static_cast<long long>(c) * FEATURES;
         for (int o = threadIdx.x % 32; o < FEATURES; o += 32) sum = sum + state[o] * Sum(widen(weight[o]));
         sum = over_warp(sum) + Sum(widen(net.head_bias[c]));
