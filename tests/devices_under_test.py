@@ -49,3 +49,16 @@ def missing_gpu() -> str | None:
     count = ctypes.c_int(0)
     found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
     return None if found else "no device"
+
+
+@cache
+def missing_cudnn() -> str | None:
+    """Why nothing that cuDNN computes can run on the GPU here: it is not installed."""
+    from cudagraph.engine.devices.cuda.cudnn_library import find
+    from cudagraph.errors import DeviceError
+
+    try:
+        find()
+    except DeviceError as error:
+        return str(error)
+    return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devices_under_test import EMULATED, missing_gpu, open_device
+from devices_under_test import EMULATED, missing_cudnn, missing_gpu, open_device
 
 import cudagraph as cg
 
@@ -61,6 +61,8 @@ def device(request: pytest.FixtureRequest) -> str:
     """Name of the device under test."""
     if request.param == "cuda" and missing_gpu():
         pytest.skip(f"{missing_gpu()}")
+    if request.param == "cuda" and "cudnn" in request.node.name.lower() and missing_cudnn():
+        pytest.skip("no cuDNN")
     return request.param
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from devices_under_test import EMULATED, emulated_driver
+from devices_under_test import EMULATED, emulated_driver, missing_cudnn
 
 from cudagraph.engine.devices.base import Compiler, FrameRecord, Timing
 from cudagraph.engine.devices.cuda import CudaDevice
@@ -117,6 +117,13 @@ def driver(emulation: Any) -> CountingDriver:
         del loaded.__dict__[name]
     loaded.raw = counting
     return counting
+
+
+@pytest.fixture
+def cudnn(driver: CountingDriver) -> None:
+    """Skips where a GPU is there, but cuDNN is not."""
+    if not EMULATED and missing_cudnn():
+        pytest.skip("no cuDNN")
 
 
 @pytest.fixture

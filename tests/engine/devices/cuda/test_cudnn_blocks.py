@@ -11,6 +11,8 @@ import pytest
 import cudagraph as cg
 from cudagraph.blocks import Conv2d, ScaledDotProductAttention
 
+pytestmark = pytest.mark.usefixtures("cudnn")
+
 
 def values(*shape: int, dtype: Any = np.float32, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(dtype)
