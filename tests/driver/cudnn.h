@@ -87,7 +87,7 @@ struct Descriptor {
     auto found = values.find(attribute);
     if (found == values.end()) return {};
     auto* data = reinterpret_cast<const T*>(found->second.bytes.data());
-    return {data, data + found->second.bytes.size() / sizeof(T)};
+    return std::vector<T>(data, data + found->second.bytes.size() / sizeof(T));
   }
   template <class T> T get(int attribute, T otherwise = {}) const {
     auto found = list<T>(attribute);
