@@ -118,9 +118,10 @@ def torch_calls(make: Callable[[Any], Call], device: str, *, compiled: bool) -> 
 
 def torch_tensor(torch: Any, array: np.ndarray, place: str) -> Any:
     """The array as a tensor of the same type; bfloat16 too, which NumPy itself does not have."""
+    own = np.array(array)  # weights are not writable, and torch wants arrays that are
     if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(place)
-    return torch.from_numpy(array).to(place)
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16).to(place)
+    return torch.from_numpy(own).to(place)
 
 
 def tried(calls: dict[str, Call], skipped: dict[str, str], name: str, make: Callable[[], Call]) -> None:

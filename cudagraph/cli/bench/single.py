@@ -38,9 +38,10 @@ def one_block(
     block: cg.Block,
     inputs: Mapping[str, np.ndarray],
     wanted: Callable[[], Any],
+    rows: Any = slice(None),
     **case: Any,
 ) -> Iterator[Case]:
-    """A case of one block on its own. `wanted` gives the right result; `case` is passed on."""
+    """A case of one block on its own. `wanted` gives the right result of these rows; `case` is passed on."""
     with cg.CudaEngine(device) as engine:
         engine.add(block)
         for name, array in inputs.items():
@@ -51,6 +52,6 @@ def one_block(
         yield Case(
             ours=engine.update,
             wait=waiting(engine),
-            check=lambda: error_of(engine.read(port), wanted()),
+            check=lambda: error_of(engine.read(port)[rows], wanted()),
             **case,
         )
