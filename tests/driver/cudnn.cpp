@@ -44,9 +44,10 @@ const std::map<int, std::map<int, Rule>>& rules() {
         {op_attention_scale, {type_descriptor, 1}}, {op_attention_graph, {type_descriptor, 1}},
         {op_attention_in, {type_int64, 1}}, {op_attention_out, {type_int64, 1}}}},
       {kind_op_band,
-       {{op_band_x, {type_descriptor, 1}}, {op_band_keys, {type_descriptor, 1}}, {op_band_queries, {type_descriptor, 1}},
-        {op_band_left, {type_descriptor, 1}}, {op_band_shift, {type_descriptor, 1}}, {op_band_b, {type_descriptor, 1}},
-        {op_band_y, {type_descriptor, 1}}, {op_band_mode, {type_pointwise_mode, 1}}}},
+       {{op_band_x, {type_descriptor, 1}}, {op_band_keys, {type_descriptor, 1}},
+        {op_band_queries, {type_descriptor, 1}}, {op_band_left, {type_descriptor, 1}},
+        {op_band_shift, {type_descriptor, 1}}, {op_band_b, {type_descriptor, 1}}, {op_band_y, {type_descriptor, 1}},
+        {op_band_mode, {type_pointwise_mode, 1}}}},
       {kind_graph, {{graph_handle, {type_handle, 1}}, {graph_ops, {type_descriptor, many}}}},
       {kind_heuristic,
        {{heur_mode, {type_heur_mode, 1}}, {heur_graph, {type_descriptor, 1}}, {heur_device, {type_descriptor, 1}}}},
@@ -145,7 +146,8 @@ Status get(const Descriptor& source, int attribute, int type, int64_t room, int6
   }
   if (source.kind == kind_config && attribute == config_engine) {
     Descriptor* target = data && room == 1 ? find(*static_cast<void**>(data)) : nullptr;
-    if (type != type_descriptor || !target || target->kind != kind_engine) return fail(bad_param, "one engine is wanted");
+    bool fits = type == type_descriptor && target && target->kind == kind_engine;
+    if (!fits) return fail(bad_param, "one engine is wanted");
     target->finalized = true, target->graph = source.graph, target->engine = source.engine;
     if (count) *count = 1;
     return success;
@@ -264,7 +266,8 @@ CUDNN_API cudnnBackendFinalize(Descriptor* descriptor) {
 CUDNN_API cudnnBackendExecute(Handle* handle, Descriptor* plan, Descriptor* pack) {
   std::lock_guard lock(mutex);
   Descriptor *the_plan = find(plan), *the_pack = find(pack);
-  if (!handles.count(handle) || !the_plan || !the_pack) return fail(bad_param, "a handle, a plan and a pack are wanted");
+  bool known = handles.count(handle) && the_plan && the_pack;
+  if (!known) return fail(bad_param, "a handle, a plan and a pack are wanted");
   if (!the_plan->finalized || !the_pack->finalized) return fail(not_finalized, "plan and pack have to be finalized");
   if (the_plan->get<Handle*>(plan_handle) != handle) return fail(bad_param, "the plan was made for another handle");
   std::string reason;

@@ -1,6 +1,6 @@
 // An emulated libcudnn: the backend interface of cuDNN 9 as far as convolutions and attention need it. Graphs are
-// checked as the library checks them (what it answers was tried with 9.28) and run as one kernel of the emulated driver,
-// so that they are stream-ordered, captured and replayed.
+// checked as the library checks them (what it answers was tried with 9.28) and run as one kernel of the emulated
+// driver, so that they are stream-ordered, captured and replayed.
 //
 // Declared here, not included: the wheels that the tests need do not bring cuDNN's headers. The numbers are part of the
 // library's binary interface.
@@ -25,8 +25,8 @@ enum Status {
 
 enum Type {
   type_handle = 0, type_data = 1, type_bool = 2, type_int64 = 3, type_float = 4, type_double = 5, type_pointer = 6,
-  type_conv_mode = 7, type_heur_mode = 8, type_note = 11, type_pointwise_mode = 14, type_descriptor = 15, type_char = 24,
-  type_scalar = -1  // float or double
+  type_conv_mode = 7, type_heur_mode = 8, type_note = 11, type_pointwise_mode = 14, type_descriptor = 15,
+  type_char = 24, type_scalar = -1  // float or double
 };
 
 enum Data { data_float = 0, data_double = 1, data_half = 2, data_int32 = 4, data_bfloat16 = 9 };

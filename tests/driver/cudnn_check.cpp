@@ -59,7 +59,8 @@ void check_op_convolution(const Descriptor& d, Checker& c) {
   auto rank = static_cast<size_t>(about->get<int64_t>(conv_dims));
   c.wants(xs.size() == rank + 2 && ws.size() == rank + 2 && ys.size() == rank + 2, "the tensors have other ranks");
   if (c.status) return;
-  c.wants(xs[0] == ys[0] && ws[0] == ys[1] && xs[1] % ws[1] == 0 && ws[0] % (xs[1] / ws[1]) == 0, "channels do not fit");
+  bool groups = xs[1] % ws[1] == 0 && ws[0] % (xs[1] / ws[1]) == 0;
+  c.wants(xs[0] == ys[0] && ws[0] == ys[1] && groups, "channels do not fit");
   auto before = about->list<int64_t>(conv_before), after = about->list<int64_t>(conv_after);
   auto stride = about->list<int64_t>(conv_strides), dilation = about->list<int64_t>(conv_dilations);
   for (size_t i = 0; i < rank; ++i) {
@@ -76,7 +77,8 @@ bool broadcasts(const std::vector<int64_t>& from, const std::vector<int64_t>& to
 }
 
 void check_op_pointwise(const Descriptor& d, Checker& c) {
-  Shared x = d.one(op_pointwise_x), b = d.one(op_pointwise_b), y = d.one(op_pointwise_y), about = d.one(op_pointwise_desc);
+  Shared x = d.one(op_pointwise_x), b = d.one(op_pointwise_b), y = d.one(op_pointwise_y);
+  Shared about = d.one(op_pointwise_desc);
   c.wants(is_tensor(x) && is_tensor(y) && about && about->kind == kind_pointwise, "x, y and what to do are wanted");
   if (c.status) return;
   int mode = about->get<int>(pointwise_mode);
@@ -92,7 +94,8 @@ void check_op_band(const Descriptor& d, Checker& c) {
   c.wants(x->dims().size() == 4 && x->dims() == y->dims(), "scores have four dimensions");
   c.wants(!(d.has(op_band_left) && d.has(op_band_shift)), "a band has a left or a right bound");
   int mode = d.get<int>(op_band_mode);
-  c.wants(mode == (d.has(op_band_left) ? mode_greater : mode_greater_equal), "no such comparison", not_supported_pattern);
+  int wanted = d.has(op_band_left) ? mode_greater : mode_greater_equal;
+  c.wants(mode == wanted, "no such comparison", not_supported_pattern);
   for (int attribute : {op_band_keys, op_band_queries, op_band_left, op_band_shift}) {
     Shared bound = d.one(attribute);
     if (!bound) continue;
@@ -114,8 +117,8 @@ void check_op_attention(const Descriptor& d, Checker& c) {
   Shared scale = d.one(op_attention_scale);
   c.wants(!scale || (is_tensor(scale) && scale->dims() == std::vector<int64_t>(4, 1) && scale->data() == data_float),
           "the scale is one float");
-  bool whole = d.has(op_attention_graph) == d.has(op_attention_in) && d.has(op_attention_in) == d.has(op_attention_out);
-  c.wants(whole, "a graph inside of an attention has an input and an output");
+  bool inner = d.has(op_attention_graph);
+  c.wants(inner == d.has(op_attention_in) && inner == d.has(op_attention_out), "a graph inside of an attention has an input and an output");
 }
 
 void check_graph(const Descriptor& d, Checker& c) {
@@ -166,8 +169,8 @@ Status check_epilogue(const std::vector<Shared>& operations, std::string& reason
     auto dims = tensor.dims();
     return std::count(dims.begin(), dims.end(), 1) >= static_cast<int64_t>(dims.size()) - 1 && dims[0] == 1;
   };
-  bool fits = operations.size() == 1 || (ends && (additions == 1 || additions == 2) && per_channel(*last->one(op_pointwise_b)));
-  return fits ? success : refuse(not_supported_pattern, "no engine has this epilogue", reason);
+  bool fused = ends && (additions == 1 || additions == 2) && per_channel(*last->one(op_pointwise_b));
+  return operations.size() == 1 || fused ? success : refuse(not_supported_pattern, "no engine has this epilogue", reason);
 }
 
 Status convolution_engines(const std::vector<Shared>& operations, bool general, std::vector<Engine>& found,
@@ -206,7 +209,12 @@ Status attention_engines(const Descriptor& operation, bool general, std::vector<
 }  // namespace
 
 size_t width_of(int data) {
-  return data == data_double ? 8 : data == data_float || data == data_int32 ? 4 : data == data_half || data == data_bfloat16 ? 2 : 0;
+  switch (data) {
+    case data_double: return 8;
+    case data_float: case data_int32: return 4;
+    case data_half: case data_bfloat16: return 2;
+  }
+  return 0;
 }
 
 int64_t extent_of(const Descriptor& tensor) {
@@ -227,7 +235,8 @@ Ports ports_of(const Descriptor& d) {
     case kind_op_convolution: return {given({op_conv_x, op_conv_w}), d.one(op_conv_y)};
     case kind_op_pointwise: return {given({op_pointwise_x, op_pointwise_b}), d.one(op_pointwise_y)};
     case kind_op_band:
-      return {given({op_band_x, op_band_keys, op_band_queries, op_band_left, op_band_shift, op_band_b}), d.one(op_band_y)};
+      return {given({op_band_x, op_band_keys, op_band_queries, op_band_left, op_band_shift, op_band_b}),
+              d.one(op_band_y)};
     case kind_op_attention:
       return {given({op_attention_q, op_attention_k, op_attention_v, op_attention_scale}), d.one(op_attention_o)};
   }

@@ -247,7 +247,8 @@ void Machine::attend(const Descriptor& operation) {
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t key = 0; key < ks[2]; ++key) {
       double total = 0;
-      for (int64_t d = 0; d < qs[3]; ++d) total += queries[row * qs[3] + d] * keys[(head(row) * ks[2] + key) * ks[3] + d];
+      const double *one = &queries[row * qs[3]], *other = &keys[(head(row) * ks[2] + key) * ks[3]];
+      for (int64_t d = 0; d < qs[3]; ++d) total += one[d] * other[d];
       scores[row * ks[2] + key] = scale * total;
     }
   if (Shared inner = operation.one(op_attention_graph)) {
