@@ -98,7 +98,7 @@ tests "gpu tests of blocks" 160 tests/blocks
 bench engine 70
 step gpu_engine.py 60 "$python" benchmarks/gpu_engine.py --device "$device" --out "$out/gpu_engine.json" "${quick[@]}"
 bench kernels 70 --no-compiled # which would take a minute more
-bench geo_sparse 60
+bench geo_sparse 100 --no-compiled
 bench models 80 --no-compiled # torch's compiler has its turn at the end
 bench layers 60
 bench particles 40

@@ -119,6 +119,7 @@ def _recapture(options: Options) -> Iterator[Case]:
         engine.bind(block.x, x)
         ran(engine)
         choices = cycle(("relu", "none"))
+        bias = block.bias.value if block.bias is not None else 0.0
 
         def step() -> None:
             block.activation.value = next(choices)
@@ -127,7 +128,7 @@ def _recapture(options: Options) -> Iterator[Case]:
         def check() -> float:
             block.activation.value = "relu"
             engine.update()
-            wanted = np.maximum(x @ block.weight.value.T + block.bias.value, 0)
+            wanted = np.maximum(x @ block.weight.value.T + bias, 0)
             return max(error_of(engine.read(block.y), wanted), engine.rebuilds - 1.0)
 
         yield Case(step, check, {}, 1e-3, waiting(engine))
