@@ -118,7 +118,8 @@ void check_op_attention(const Descriptor& d, Checker& c) {
   c.wants(!scale || (is_tensor(scale) && scale->dims() == std::vector<int64_t>(4, 1) && scale->data() == data_float),
           "the scale is one float");
   bool inner = d.has(op_attention_graph);
-  c.wants(inner == d.has(op_attention_in) && inner == d.has(op_attention_out), "a graph inside of an attention has an input and an output");
+  bool whole = inner == d.has(op_attention_in) && inner == d.has(op_attention_out);
+  c.wants(whole, "a graph inside of an attention has an input and an output");
 }
 
 void check_graph(const Descriptor& d, Checker& c) {
@@ -139,7 +140,8 @@ void check_graph(const Descriptor& d, Checker& c) {
     }
   }
   if (!d.has(graph_handle)) return;  // the graph inside of an attention, whose scores come from outside
-  for (auto& [id, tensor] : seen) c.wants(!tensor->is_virtual() || written.count(id), "nothing writes a virtual tensor");
+  for (auto& [id, tensor] : seen)
+    c.wants(!tensor->is_virtual() || written.count(id), "nothing writes a virtual tensor");
 }
 
 void check_plan(const Descriptor& d, Checker& c) {
@@ -170,7 +172,8 @@ Status check_epilogue(const std::vector<Shared>& operations, std::string& reason
     return std::count(dims.begin(), dims.end(), 1) >= static_cast<int64_t>(dims.size()) - 1 && dims[0] == 1;
   };
   bool fused = ends && (additions == 1 || additions == 2) && per_channel(*last->one(op_pointwise_b));
-  return operations.size() == 1 || fused ? success : refuse(not_supported_pattern, "no engine has this epilogue", reason);
+  if (operations.size() == 1 || fused) return success;
+  return refuse(not_supported_pattern, "no engine has this epilogue", reason);
 }
 
 Status convolution_engines(const std::vector<Shared>& operations, bool general, std::vector<Engine>& found,
