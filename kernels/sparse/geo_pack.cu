@@ -51,7 +51,7 @@ OUTLINE void pack(Memory& memory, const T* __restrict__ x, T* __restrict__ packe
 
 #endif
 
-extern "C" __global__ void __launch_bounds__(256) geo_pack(const T* __restrict__ x, T* __restrict__ packed, S* __restrict__ parts, int span, long long rows, int inputs)
+extern "C" __global__ void __launch_bounds__(256, 4) geo_pack(const T* __restrict__ x, T* __restrict__ packed, S* __restrict__ parts, int span, long long rows, int inputs)
 {
     const Share share(rows, inputs, span);
 #ifdef CUDAGRAPH_HOST

@@ -15,6 +15,7 @@ from cudagraph.blocks.sparse import geo_sparse_block
 from cudagraph.blocks.sparse.geo_large import Grid, grid_of
 from cudagraph.blocks.sparse.packed_rows import is_packed
 from cudagraph.builder import BlockBuilder
+from cudagraph.engine.plan import KernelNode
 from cudagraph.source import KERNELS
 
 TILES: dict[str, Any] = {"tile": True}
@@ -78,10 +79,9 @@ def assert_close(given: np.ndarray, wanted: np.ndarray, tolerance: float = 2e-6)
     assert float(np.abs(given - wanted).max()) <= tolerance * float(np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("norm", ["none", "rms", "layer"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_any_batch_is_right(variant, norm, host, large):
-    stack = made(ODD, 3, norm=norm, activation="tanh", **variant)
+def test_any_batch_is_right(variant, host, large):
+    stack = made(ODD, 3, norm="layer", activation="tanh", **variant)
     for count in (1, 2, 3, 4, 5, 64, 65):
         x = rows(count, ODD.inputs)
         assert_close(computed(host, stack, x), expected(stack, x))
@@ -172,6 +172,27 @@ def test_a_packed_layer_takes_another_table(host):
     np.testing.assert_array_equal(after, computed(host, GeoSparseLinear(second, 90, layout="packed", seed=1), x))
 
 
+@pytest.mark.parametrize("norm", ["none", "rms"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_other_norms(variant, norm, host, large):
+    stack, x = made(ODD, 3, norm=norm, activation="relu", **variant), rows(19, ODD.inputs)
+    assert_close(computed(host, stack, x), expected(stack, x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tiles_fit_the_shared_memory_of_every_gpu(dtype):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rules = [GeoConnectivity((100, 100), 9, radius=radius, pattern="random") for radius in (1, 2, 4, 9)]
+    with cg.CudaEngine("recording") as engine:
+        for rule in rules:
+            stack = engine.add(made(rule, 1, dtype=dtype, **TILES))
+            engine.bind(stack.x, rows(64, rule.inputs).astype(dtype))
+        engine.update()
+        used = [node.shared for node in engine.plan.nodes if isinstance(node, KernelNode)]
+    assert 38 << 10 <= max(used) <= 99 << 10
+
+
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("norm", ["none", "rms"])
 def test_how_many_kernels_a_stack_is(depth, norm, large):
@@ -232,7 +253,7 @@ def test_large_nets_are_psanns(shape, depth, norm, activation, variant, host):
         assert_close(computed(host, ours, x), theirs(torch.from_numpy(x)).numpy(), 1e-5)
 
 
-@pytest.fixture(params=["forward", "reverse", "random"])
+@pytest.fixture(params=["reverse", "random"])
 def as_on_a_gpu(request, monkeypatch):
     """An engine on the host whose blocks take their kernels' other branches, with threads in one order or another."""
     launch = BlockBuilder.kernel
@@ -247,7 +268,7 @@ def as_on_a_gpu(request, monkeypatch):
         yield engine
 
 
-@pytest.mark.parametrize(("norm", "count"), [("layer", 1), ("layer", 5), ("rms", 19)])
+@pytest.mark.parametrize(("norm", "count"), [("layer", 5), ("rms", 19)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_a_gpu_does(variant, norm, count, as_on_a_gpu, large):
     stack, x = made(ODD, norm=norm, **variant), rows(count, ODD.inputs)
