@@ -70,17 +70,17 @@ class Lanes(Size):
         return f"lanes({self.size})"
 
 
-def elements_per_thread(size: SizeLike) -> SizeLike:
+def elements_per_thread(size: int | Size) -> int | Size:
     """How many of so many elements a thread moves: 16, but fewer where the threads would not fill a GPU."""
     return maximum(4, minimum(16, size // _ENOUGH_THREADS))
 
 
-def vector_threads(size: int | Size) -> SizeLike:
+def vector_threads(size: int | Size) -> int | Size:
     """How many threads to launch for kernels that move vectors: `elements=` of a kernel with `vectors.cuh`."""
     return ceil_div(size, elements_per_thread(size))
 
 
-def launch_of(rows: int | Size, columns: int | Size, per_thread: SizeLike) -> dict[str, tuple[SizeLike, ...]]:
+def launch_of(rows: int | Size, columns: int | Size, per_thread: int | Size) -> dict[str, tuple[SizeLike, ...]]:
     """`threads=` and `grid=` for rows and columns: columns in x, `per_thread` of them each; rows in y, then in z."""
     lanes = Lanes(ceil_div(columns, per_thread), THREADS)
     height = THREADS // lanes

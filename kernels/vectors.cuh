@@ -170,7 +170,7 @@ struct PartOfBlock {
 
     __device__ explicit PartOfBlock(long long n)
     {
-        const long long each = (n + gridDim.x - 1) / gridDim.x;
+        const long long each = gridDim.x == 1 ? n : (n + gridDim.x - 1) / gridDim.x;  // a division is long for a short row
         first = each * blockIdx.x < n ? each * blockIdx.x : n;
         end = n - first < each ? n : first + each;
     }
@@ -187,9 +187,12 @@ template <class F, class... A> __device__ inline void for_each_element(long long
 #endif
 }
 
-// The row of this thread in a grid that has rows in y, then in z.
+// The row of this thread in a grid that has rows in y, then in z. On a CPU only a thread block's first thread has one.
 __device__ inline long long this_row()
 {
+#ifdef CUDAGRAPH_HOST
+    if (threadIdx.x != 0) return 0x7fffffffffffffffll;
+#endif
     return (blockIdx.z * static_cast<long long>(gridDim.y) + blockIdx.y) * blockDim.y + threadIdx.y;
 }
 

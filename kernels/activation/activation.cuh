@@ -49,7 +49,7 @@ template <class X> __device__ inline X activate_softplus(X x, X beta, X threshol
 {
     const X z = beta * x;
     const X soft = (z < X(0) ? X(0) : z) + log_one_plus(exponential(-magnitude(z)));
-    return z > threshold ? x : soft / beta;
+    return z > threshold ? x : quotient(soft, beta);
 }
 template <class X> __device__ inline X activate_softplus(X x)
 {

@@ -44,7 +44,8 @@ __device__ inline unsigned long long two_over_pi(int word)
 }
 
 __device__ inline double far_sine(double x) { return near_sine(x); }
-__device__ inline float far_sine(float x)
+// Not inlined: it is seldom needed, and one copy for each of a thread's elements would be more than the caches hold.
+__device__ __noinline__ float far_sine(float x)
 {
     const unsigned bits = __float_as_uint(x);
     const int first = static_cast<int>((bits >> 23) & 0xff) - 128, word = first / 32, shift = first % 32;

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import machine_code
 import pytest
 from block_programs import Use, uses
 
@@ -84,7 +85,7 @@ def test_variants_are_read_from_a_header():
 
 
 @pytest.mark.parametrize("interpreter", [name for name, path in INTERPRETERS.items() if path] or ["none"])
-def test_what_blocks_run_compiles_and_does_not_spill(interpreter, repository):
+def test_what_blocks_run_compiles_and_can_reach_its_floor(interpreter, repository):
     """Every program of every block's cases and of whole models, with the macros that they set."""
     if interpreter == "none":
         pytest.skip("no interpreter with cuda.bindings: set CUDAGRAPH_TEST_CU12 or CUDAGRAPH_TEST_CU13")
@@ -114,7 +115,24 @@ def problem_of(use: Use, outcome: dict[str, Any]) -> str:
         return f"{spills} bytes of local memory"
     if not 0 < registers <= most_registers(entry) or use.threads > outcome["max_threads"]:
         return f"{registers} registers for each of {use.threads} threads"
-    return f"{outcome['shared_bytes']} bytes of shared memory" if outcome["shared_bytes"] > 48 << 10 else ""
+    if outcome["shared_bytes"] > 48 << 10:
+        return f"{outcome['shared_bytes']} bytes of shared memory"
+    return machine_code.problem_of(entry, outcome["instructions"]) if outcome["instructions"] else ""
+
+
+def test_limits_of_machine_code_are_of_kernels_that_there_are():
+    entries = {source.signature.entry for _, source in library()}
+    assert {entry for entry in machine_code.LIMITS if entry != "elementwise_"} <= entries
+
+
+def test_machine_code_that_breaks_limits_is_told():
+    good = {"LDG.E.128.CONSTANT": 4, "STG.E.128": 4, "LDG.E.CONSTANT": 4, "LDG.E.64": 9, "BRA": 8}
+    assert machine_code.problem_of("scale", good) == ""
+    assert machine_code.problem_of("no_such_kernel", {"LDG.E.U16": 99}) == ""
+    narrow = machine_code.problem_of("scale", {"LDG.E.U16.CONSTANT": 5, "STG.E.U16": 5})
+    assert "0 loads of 16 bytes where at least 2 are wanted" in narrow and "5 loads of one or two bytes" in narrow
+    assert machine_code.problem_of("scale", good | {"FCHK": 16}) == "16 slow divisions where at most 1 are wanted"
+    assert machine_code.problem_of("elementwise_0123", {"BRA": 99}) == "99 branches where at most 60 are wanted"
 
 
 @pytest.mark.parametrize("name", KERNELS)
