@@ -110,17 +110,18 @@ class CudnnOperation(ABC):
         key = _key(shape, addresses)
         if key in self._plans:
             return
-        made = self._choose(key)
         result = operands["y"]
         memory, apart = self._context.memory, result.address % ALIGNMENT
         scratch = memory.allocate(result.dtype.itemsize * math.prod(result.shape) + apart)
         try:
-            moved = addresses["y"] - result.address + scratch + apart
-            self._run(made, int(self._context.stream), addresses | {"y": moved})
-            self._context.driver.cuStreamSynchronize(self._context.stream)
-        except BaseException:
-            made.close()
-            raise
+            made = self._choose(key)
+            try:
+                moved = addresses["y"] - result.address + scratch + apart
+                self._run(made, int(self._context.stream), addresses | {"y": moved})
+                self._context.driver.cuStreamSynchronize(self._context.stream)
+            except BaseException:
+                made.close()
+                raise
         finally:
             memory.free(scratch)
         self._plans[key] = made

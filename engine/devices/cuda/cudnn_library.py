@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
@@ -159,11 +160,10 @@ def library_name() -> str:
 
 
 def find() -> CudnnLibrary:
-    """cuDNN: what the process has loaded, a wheel's, or the system's. `DeviceError` says what to install."""
-    tried = [library_name(), *(str(path) for path in _in_wheels())]
-    for name in tried:
+    """cuDNN: the one that the process has loaded, else a wheel's, else the system's. `DeviceError`: what to install."""
+    for name, mode in places():
         try:
-            library = CudnnLibrary(ctypes.CDLL(name))
+            library = CudnnLibrary(ctypes.CDLL(name, mode))
         except (OSError, AttributeError):
             continue
         if library.version < _OLDEST:
@@ -172,7 +172,10 @@ def find() -> CudnnLibrary:
     raise DeviceError(f"cuDNN is not installed ({library_name()} was not found): {INSTALL}")
 
 
-def _in_wheels() -> list[Path]:
-    folders = (Path(entry) / "nvidia" / "cudnn" for entry in sys.path if entry)
-    found = (folder / part / library_name() for folder in folders for part in ("lib", "bin"))
-    return [path for path in found if path.exists()]
+def places() -> list[tuple[str, int]]:
+    """Names to load it by, with the mode: two versions in one process would take each other's parts."""
+    folders = (Path(entry) / "nvidia" / "cudnn" / part for entry in sys.path if entry for part in ("lib", "bin"))
+    wheels = [folder / library_name() for folder in folders]
+    usual, loaded = ctypes.DEFAULT_MODE, getattr(os, "RTLD_NOLOAD", None)
+    found = [(str(path), usual) for path in wheels if path.exists()] + [(library_name(), usual)]
+    return found if loaded is None else [(library_name(), usual | loaded), *found]

@@ -246,6 +246,15 @@ def test_without_cudnn_the_error_says_what_to_install(make, monkeypatch):
         make.build()
 
 
+def test_what_is_loaded_comes_before_wheels_and_wheels_before_the_system(monkeypatch, tmp_path):
+    folder = tmp_path / "nvidia" / "cudnn" / "lib"
+    folder.mkdir(parents=True)
+    (folder / cudnn_library.library_name()).touch()
+    monkeypatch.setattr("sys.path", [str(tmp_path), ""])
+    names = [name for name, _ in cudnn_library.places()]
+    assert names == [cudnn_library.library_name(), str(folder / cudnn_library.library_name()), names[0]]
+
+
 def test_an_old_cudnn_cannot_do_attention(make, monkeypatch):
     find = cudnn_library.find
 
