@@ -34,7 +34,12 @@ extern "C" __global__ void spec_augment(T* __restrict__ y, const unsigned int* _
     const int limit = min(time_mask, static_cast<int>(time_ratio * static_cast<float>(times)));
     bool all = false;
     for (int i = 0; i < frequency_masks; ++i) all |= draw(seed, sample, *frame, i, frequency_mask, frequencies).holds(frequency);
+#ifdef CUDAGRAPH_HOST
+    const PartOfBlock groups((times + 3) / 4);
+    for (int begin = 4 * groups.first; begin < 4 * groups.end; begin += 4) {
+#else
     for (int begin = 4 * (blockIdx.x * blockDim.x + threadIdx.x); begin < times; begin += 4 * gridDim.x * blockDim.x) {
+#endif
         bool one[4] = {};
         for (int i = 0; i < time_masks && !all; ++i) {
             const Mask mask = draw(seed, sample, *frame, 256u + i, limit, times);
