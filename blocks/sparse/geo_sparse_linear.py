@@ -58,10 +58,12 @@ class GeoSparseLinear(Block):
                 f"GeoSparseLinear computes by {' or '.join(COMPUTE_MODES)} in {', '.join(FLOATING)}, "
                 f"not {compute_mode!r} in {dtype!r}"
             )
+        if compute_mode == "scatter" and layout == "packed":
+            raise DescriptionError("GeoSparseLinear: packed rows are gathered; give compute_mode='gather' with them")
         table, self.in_features = table_of(connectivity, in_features)
         self.out_features, self.k = table.shape
         self.compute_mode, self._last = compute_mode, 1 if grid is None else 2
-        self.packed = is_packed(layout, table)
+        self.packed = compute_mode == "gather" and is_packed(layout, table)
         self._connectivity = connectivity if isinstance(connectivity, GeoConnectivity) else None
         start = uniform(np.random.default_rng(seed), self.k**-0.5)
         with BlockBuilder(self) as b:
@@ -89,22 +91,23 @@ class GeoSparseLinear(Block):
         operands: dict[str, Any] = {"x": self.x, "y": self.y, "weight": self.weight, "index": self.table}
         operands["bias"] = self.weight if self.bias is None else self.bias
         define: dict[str, Any] = {"BIAS": int(self.bias is not None)}
-        if self.k > MOST_FAN_IN:
-            b.kernel(
-                "sparse/geo_linear_simple", elements=self.y.size, define=define, **operands, **sizes, fan_in=self.k
-            )
-            return
-        together, launch = gather_launch(rows, self.out_features)
-        define["FAN_IN"] = self.k
         packed = packed_rows(b, rows, self.in_features, self.x.dtype) if self.packed else None
         with b.where(rows < LEAST_ROWS) if packed else nullcontext():
-            b.kernel("sparse/geo_linear", define=define | {"ROWS": together}, **operands, **sizes, **launch)
+            if self.k > MOST_FAN_IN:
+                b.kernel(
+                    "sparse/geo_linear_simple", elements=self.y.size, define=define, **operands, **sizes, fan_in=self.k
+                )
+            else:
+                together, launch = gather_launch(rows, self.out_features)
+                macros = define | {"FAN_IN": self.k, "ROWS": together}
+                b.kernel("sparse/geo_linear", define=macros, **operands, **sizes, **launch)
         if packed is None:
             return
         with b.where(rows >= LEAST_ROWS):
             packed.pack(b, self.x)
-            operands["x"] = packed.memory
-            b.kernel("sparse/geo_linear_packed", define=define, **operands, **sizes, **packed.launch(self.out_features))
+            macros = define | {"FAN_IN": self.k}
+            launch = packed.launch(self.out_features)
+            b.kernel("sparse/geo_linear_packed", define=macros, **(operands | {"x": packed.memory}), **sizes, **launch)
 
     def _describe_scatter(self, b: BlockBuilder) -> None:
         outputs, rows = self.out_features, self.y.size // self.out_features

@@ -162,6 +162,14 @@ def test_packed_rows_equal_scattered_ones(host):
         assert_close(given[0], other, 1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 3, 17, 130])
+def test_packed_rows_of_any_fan_in(k, host):
+    layer = GeoSparseLinear(np.random.default_rng(k).integers(0, 77, (59, k)), 77, layout="packed", seed=1)
+    for count in (5, 20):
+        x = rows(count, 77)
+        assert_close(computed(host, layer, x), expected(layer, x))
+
+
 def test_a_packed_layer_takes_another_table(host):
     random = np.random.default_rng(2)
     first, second = random.integers(0, 90, (2, 70, 8))

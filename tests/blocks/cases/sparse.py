@@ -89,7 +89,10 @@ CASES = [
         FLOATS,
         sizes=(1, 9, 33),
         tolerances=SUMS,
-        misuses=(refused(linear(LOCAL, layout="columns"), "layout is one of auto, rows, packed"),),
+        misuses=(
+            refused(linear(LOCAL, layout="columns"), "layout is one of auto, rows, packed"),
+            refused(linear(LOCAL, layout="packed", compute_mode="scatter"), "packed rows are gathered"),
+        ),
         name="GeoSparseLinear of packed rows",
     ),
     Case(linear(DRAWN, 20), rows(20), sizes=(1, 9), tolerances=SUMS, name="GeoSparseLinear with a large fan-in"),
