@@ -61,10 +61,10 @@ class _Prepared:
         self._constants = {identity: value.ctypes.data for identity, value in self._values.items()}
         self._workspace = context.memory.allocate(plan.workspace_bytes) if plan.workspace_bytes else 0
 
-    def run(self, handle: int, addresses: Mapping[str, int]) -> None:
+    def run(self, handle: int, addresses: Mapping[str, int], subject: str) -> None:
         """Queue it on the handle's stream."""
         given = {identity: addresses[name] for name, identity in self._identities.items()}
-        self._plan.run(handle, given | self._constants, self._workspace)
+        self._plan.run(handle, given | self._constants, self._workspace, subject)
 
     def close(self) -> None:
         """Destroy the plan and free its workspace."""
@@ -147,8 +147,8 @@ class CudnnOperation(ABC):
         self._run(self._plans[_key(shape, addresses)], stream, addresses)
 
     def _run(self, plan: _Prepared, stream: int, addresses: Mapping[str, int]) -> None:
-        self._cudnn.library.call("cudnnSetStream", self._cudnn.handle, stream)
-        plan.run(self._cudnn.handle, addresses)
+        self._cudnn.library.call("cudnnSetStream", self._cudnn.handle, stream, subject=self.name)
+        plan.run(self._cudnn.handle, addresses, self.name)
 
     def close(self) -> None:
         """Give back plans and workspaces."""

@@ -24,13 +24,13 @@ class Plan:
         self._plan = plan
         self.workspace_bytes: int = plan.get("EXECUTION_PLAN_WORKSPACE_SIZE", 1)[0]
 
-    def run(self, handle: int, addresses: Mapping[int, int], workspace: int) -> None:
+    def run(self, handle: int, addresses: Mapping[int, int], workspace: int, subject: str) -> None:
         """Queue it on the handle's stream."""
         pack = Descriptor(self._library, "VARIANT_PACK")
         try:
             pack.set("VARIANT_PACK_UNIQUE_IDS", *addresses).set("VARIANT_PACK_DATA_POINTERS", *addresses.values())
             pack.set("VARIANT_PACK_WORKSPACE", workspace).finalize()
-            self._library.call("cudnnBackendExecute", handle, self._plan.pointer, pack.pointer)
+            self._library.call("cudnnBackendExecute", handle, self._plan.pointer, pack.pointer, subject=subject)
         finally:
             pack.close()
 
@@ -57,7 +57,10 @@ def choose(library: CudnnLibrary, graph: Graph, target: Target, *, subject: str,
         if not error.is_unsupported:
             raise
         refused = str(error)
-    raise DeviceError(f"{subject}: cuDNN {library.version_text} has no engine for this on this GPU: {refused}")
+    raise DeviceError(
+        f"{subject}: cuDNN {library.version_text} has no engine for this on this GPU: {refused}. "
+        "Without library='cudnn' a block uses its own kernels"
+    )
 
 
 def _configurations(library: CudnnLibrary, graph: Descriptor, target: Target) -> Iterator[Descriptor]:

@@ -236,6 +236,24 @@ def test_wrong_attentions_are_named(make, change, options, message):
         make.build()
 
 
+def test_an_engine_that_wants_too_much_memory_is_not_taken(call, make, monkeypatch):
+    monkeypatch.setattr("cudagraph.engine.devices.cuda.cudnn_plan.WORKSPACE_LIMIT", 5 << 10)
+    arrays = {"x": values((1, 8, 6, 6), "float16", 1), "weight": values((4, 8, 1, 1), "float16", 2)}
+    executable, _, _ = call(CONVOLUTION, {}, (1, 4, 6, 6), **arrays)  # the emulated best one wants 64 KiB
+    (plan,) = executable._bound.works[0].operation._plans.values()
+    assert not EMULATED or plan._plan.workspace_bytes == 4 << 10
+
+
+@pytest.mark.skipif(not EMULATED, reason="the emulated attention wants a workspace")
+def test_no_engine_is_an_error_that_says_what_was_asked_for(make, monkeypatch):
+    monkeypatch.setattr("cudagraph.engine.devices.cuda.cudnn_plan.WORKSPACE_LIMIT", 0)
+    buffers = {name: make.buffer((1, 2, 4, 8), np.float16) for name in "qkvy"}
+    make.library(ATTENTION, result="y", scale=make.buffer((), np.float32), **buffers)
+    message = r"cudnn.attention AttentionShape.*cuDNN 9\.28\.0 has no engine for this.*Without library='cudnn'"
+    with pytest.raises(DeviceError, match=message):
+        make.build()
+
+
 def test_without_cudnn_the_error_says_what_to_install(make, monkeypatch):
     monkeypatch.setattr(cudnn_library, "library_name", lambda: "libcudnn_that_is_absent.so")
     buffers = {"x": make.buffer((1, 4, 5, 5)), "weight": make.buffer((4, 4, 1, 1)), "y": make.buffer((1, 4, 5, 5))}
