@@ -12,7 +12,7 @@ from .cudnn_library import CudnnError, CudnnLibrary, Descriptor
 from .cudnn_names import NOTES, Heuristic, Note
 
 WORKSPACE_LIMIT = 256 << 20  # bytes that an engine may ask for; a plan keeps them as long as it lives
-_BEST = 8  # engines that the heuristics are asked for
+_BEST = 32  # engines that the heuristics are asked for
 _AVOIDED = frozenset({Note.NONDETERMINISTIC, Note.DOWN_CONVERT_INPUTS, Note.REDUCED_PRECISION_REDUCTION})
 
 
