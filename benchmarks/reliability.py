@@ -1,7 +1,8 @@
-"""Writes docs/reliability.md from the runs recorded in docs/evidence: soak.json and fuzz.json.
+"""Writes docs/reliability.md from the runs recorded in docs/evidence: soak.json, fuzz.json and pythons.json.
 
-python benchmarks/soak.py --record                        makes the one
-cudagraph fuzz --seconds 600 --seed 1 --json > docs/evidence/fuzz.json    the other
+python benchmarks/soak.py --record                        makes the first
+cudagraph fuzz --seconds 600 --seed 1 --json > docs/evidence/fuzz.json    the second
+python benchmarks/pythons.py PYTHON ... --record          the third
 python benchmarks/reliability.py                          writes the page
 """
 
@@ -15,14 +16,14 @@ from typing import Any
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def page(soak: dict[str, Any], fuzz: dict[str, Any]) -> str:
+def page(soak: dict[str, Any], fuzz: dict[str, Any], pythons: dict[str, Any]) -> str:
     """The page, from what was recorded."""
     environment = soak["environment"]
     parts = [
         "# Reliability\n",
         "This page is written by `python benchmarks/reliability.py` from recorded runs "
-        "([soak](evidence/soak.json), [fuzz](evidence/fuzz.json)), "
-        f"made with Python {environment['python']} on {environment['system']}.\n",
+        "([soak](evidence/soak.json), [fuzz](evidence/fuzz.json), [pythons](evidence/pythons.json)); "
+        f"the first two were made with Python {environment['python']} on {environment['system']}.\n",
         "## A long run with live edits\n",
         "One engine runs frame after frame while random edits of every sort are made: parameters, weights, "
         "arrays of the same and of other shapes, kernel sources, options, profiling, blocks that come and go. "
@@ -45,8 +46,21 @@ def page(soak: dict[str, Any], fuzz: dict[str, Any]) -> str:
                 )
             ],
         ),
+        "## Python versions\n",
+        "`python benchmarks/pythons.py` begins with a fresh clone and empty virtual environments for each version. "
+        "What is installed runs outside of the clone, with warnings as errors. The tests are the parts of the suite "
+        "that take minutes: description, engine, command line, faults, examples, documentation, packaging.\n",
+        _pythons(pythons["runs"]),
     ]
     return "\n".join(parts)
+
+
+def _pythons(runs: Sequence[dict[str, Any]]) -> str:
+    facts = {"System": "system", "C++ compiler": "compiler", "NumPy": "numpy", "Date": "date"}
+    steps = dict.fromkeys(step for run in runs for step in run["steps"])
+    rows = [(label, *(run.get(key, "") for run in runs)) for label, key in facts.items()]
+    rows += [(step, *(run["steps"].get(step, "not tried") for run in runs)) for step in steps]
+    return _table(("", *(run["python"] for run in runs)), rows)
 
 
 def _run(run: dict[str, Any]) -> str:
@@ -77,8 +91,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def recorded() -> str:
     """The page of what is recorded now."""
-    soak, fuzz = (json.loads((DOCS / "evidence" / f"{name}.json").read_text()) for name in ("soak", "fuzz"))
-    return page(soak, fuzz)
+    names = ("soak", "fuzz", "pythons")
+    return page(*(json.loads((DOCS / "evidence" / f"{name}.json").read_text()) for name in names))
 
 
 if __name__ == "__main__":

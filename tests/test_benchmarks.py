@@ -62,6 +62,59 @@ def test_the_page_of_reliability_is_made_from_what_was_recorded(repository: Path
     assert fuzz["seconds"] >= 600 and not fuzz["failure"]
 
 
+def test_the_versions_of_python_that_are_claimed_were_tried(repository: Path) -> None:
+    runs = json.loads((repository / "docs" / "evidence" / "pythons.json").read_text())["runs"]
+    tried = {run["python"].rpartition(".")[0]: run["steps"] for run in runs}
+    for steps in tried.values():
+        assert steps and "failed" not in steps.values()
+    project = (repository / "pyproject.toml").read_text()
+    claimed = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    assert set(claimed) <= {*tried, "3.11"}  # with the oldest one .ci/run tries everything
+    said = f"[Tested](reliability.md#python-versions) with Python {claimed[0]} to {claimed[-1]} on Linux x86-64"
+    assert said in (repository / "docs" / "index.md").read_text()
+
+
+@pytest.fixture
+def pythons(repository: Path) -> ModuleType:
+    return _load(repository, "pythons")
+
+
+def _stand_in(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_other_versions_of_python_are_found(tmp_path: Path, pythons: ModuleType) -> None:
+    old = _stand_in(tmp_path / "old", "echo 3.9.1; exit 1")
+    new, newer = (_stand_in(tmp_path / f"new{patch}", f"echo 3.99.{patch}") for patch in (2, 1))
+    broken = _stand_in(tmp_path / "broken", "echo no such version >&2; exit 127")
+    names = " ".join((old, broken, "/no/such/python", sys.executable, new, newer))
+    assert pythons.found({"PYTHONS": names}) == [new]
+
+
+def test_a_python_that_fails_is_told(
+    tmp_path: Path, pythons: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = _stand_in(tmp_path / "python", "case $1 in -c) echo 3.99.0;; *) echo no pip here; exit 3;; esac")
+    (tmp_path / "a.whl").touch()
+    (tmp_path / "a.tar.gz").touch()
+    monkeypatch.setattr(pythons, "build", lambda folder: (tmp_path, tmp_path))
+    monkeypatch.setattr(sys, "argv", ["pythons.py", python, "--quick"])
+    assert pythons.main() == 1
+    printed = capsys.readouterr().out
+    assert "no pip here" in printed and "tried: 3.99.0 failed" in printed
+    monkeypatch.setattr(sys, "argv", ["pythons.py", "--quick"])
+    monkeypatch.setattr(pythons, "found", lambda environment: [])
+    assert pythons.main() == 0
+    assert "tried: none" in capsys.readouterr().out
+
+
+def test_what_was_recorded_of_other_versions_stays(pythons: ModuleType) -> None:
+    old, new = [{"python": "3.12.1"}, {"python": "3.9.9"}], [{"python": "3.12.4"}, {"python": "3.11.0"}]
+    assert [run["python"] for run in pythons.recorded(old, new)] == ["3.9.9", "3.11.0", "3.12.4"]
+
+
 @pytest.fixture(scope="module")
 def record(repository: Path) -> ModuleType:
     return _load(repository, "record")
@@ -162,7 +215,8 @@ def test_the_gpu_run_goes_on_after_a_step_that_fails(repository: Path, tmp_path:
     command = [str(repository / "benchmarks" / "gpu_run.sh"), str(tmp_path / "out"), "--device", "host", "--quick"]
     subprocess.run(["bash", *command], env={**os.environ, "PYTHON": str(python)}, check=True, capture_output=True)
     steps = [line.split("\t") for line in (tmp_path / "out" / "steps.tsv").read_text().splitlines()]
-    assert [step[0] for step in steps[:3]] == ["doctor", "gpu tests", "bench engine"] and len(steps) == 11
+    names = ["doctor", "gpu tests of the engine", "gpu tests of blocks", "bench engine"]
+    assert [step[0] for step in steps[:4]] == names and len(steps) == 12
     assert all(step[1] == "3" and step[4] == "no such module" for step in steps)
 
 
