@@ -55,7 +55,9 @@ LIMITS = {
     "fill": Limits(0, 1, 0, 24),
     "tone_map": Limits(4, 0, 0, 60, why="bytes are stored four at a time"),
     "bias_activation": Limits(0, 0, 3, 8, why="four columns to a thread, which are 8 bytes of a half"),
-    "elementwise_": Limits(0, 0, 12, 60, 20, "divisions are the expression's own"),
+    "elementwise_": Limits(
+        0, 2, 12, 60, 20, "divisions are the expression's own; one that reads numbers only loads nothing"
+    ),
     # Copies.
     "copy_box": Limits(2, 2, 4, 8),
     "gather": Limits(2, 3, 4, 20),
