@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,17 +28,23 @@ class Layer:
     module: Callable[[Any], Any]
     shape: tuple[int, ...]
     call: Callable[[Any, Any], Any] = lambda module, x: module(x)
+    by_cudnn: Callable[[str], cg.Block] | None = None
 
 
 def cases(options: Options) -> dict[str, Maker]:
-    """Every layer in float32; on a GPU in float16 too."""
+    """Every layer in float32; on a GPU in float16 too, and there what cuDNN can do once by our kernels, once by it."""
     if torch_module() is None:
         raise Absent("torch is not installed, and layers are measured against it")
     dtypes = ("float32", "float16") if on_gpu(options.device) else ("float32",)
     layers = _small() if options.quick else _full()
-    return {
+    found: dict[str, Maker] = {
         f"{name}, {dtype}": partial(_case, options, layer, dtype) for dtype in dtypes for name, layer in layers.items()
     }
+    for name, layer in layers.items():
+        if on_gpu(options.device) and layer.by_cudnn is not None:
+            own = replace(layer, block=layer.by_cudnn)
+            found[f"{name}, by cuDNN, float16"] = partial(_case, options, own, "float16")
+    return found
 
 
 @contextmanager
@@ -113,6 +119,7 @@ def _layers(
             lambda dtype: library.Conv2d(channels, channels, 3, padding=1, dtype=dtype),
             lambda t: t.nn.Conv2d(channels, channels, 3, padding=1),
             images,
+            by_cudnn=lambda dtype: library.Conv2d(channels, channels, 3, padding=1, library="cudnn", dtype=dtype),
         ),
         f"MaxPool2d 3x3, {batch}x{channels}x{side}x{side}": Layer(
             lambda dtype: library.MaxPool2d(3, 2, 1), lambda t: t.nn.MaxPool2d(3, 2, 1), images
@@ -125,6 +132,7 @@ def _layers(
             lambda t: t.nn.MultiheadAttention(width, heads, batch_first=True),
             text,
             lambda module, x: module(x, x, x, need_weights=False)[0],
+            by_cudnn=lambda dtype: library.SelfAttention(width, heads, library="cudnn", dtype=dtype),
         ),
         f"transformer encoder layer, {heads} heads, {tokens} tokens of {width}": Layer(
             lambda dtype: library.TransformerEncoderBlock(width, heads, 4 * width, activation="gelu", dtype=dtype),
