@@ -86,7 +86,12 @@ struct Taps {
     {
         const int* from = at[j] + g * LANES;
         if (together[j][g]) return lanes_of<LANES>([x = row + *from](int i) { return Sum(widen(x[i])); });
-        return lanes_of<LANES>([=](int i) { return Sum(widen(row[from[i]])); });
+        alignas(64) Sum value[LANES];  // one by one: a CPU's own gathers are slower
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; ++i) value[i] = widen(row[from[i]]);
+        Lanes lanes;
+        __builtin_memcpy(&lanes, value, sizeof lanes);
+        return lanes;
     }
 
     Lanes sum(const T* row, int g) const
@@ -101,8 +106,9 @@ struct Taps {
     }
 };
 
-template <class Finish> OUTLINE void gather_rows(Taps& taps, const Row* norms, const Gathered& in, long long begin, int rows, Finish& finish)
+template <class Finish> inline void gather_rows(Taps& taps, const Row* norms, const Gathered in, long long begin, int rows, Finish& kept)
 {
+    Finish finish = kept;  // of this function's own: nothing that is stored changes it
     const int end = (blockIdx.y + 1) * in.span * TILE < in.outputs ? (blockIdx.y + 1) * in.span * TILE : in.outputs;
     for (int first = blockIdx.y * in.span * TILE; first < end; first += PART) {
         taps.lay_out(in, first);

@@ -92,7 +92,7 @@ struct PackedMemory {
     alignas(64) Lanes outputs[TILE];
 };
 
-template <class Finish> OUTLINE void gather_group(PackedMemory& memory, const Packed& in, Finish& finish, const Share& share)
+template <class Finish> inline void gather_group(PackedMemory& memory, const Packed& in, Finish& finish, const Share& share)
 {
     const T* x = in.x + share.first * in.inputs;
     const Lanes mean = lanes_of<LANES>([&](int r) { return NORM == 2 && r < share.rows ? memory.norms[r].mean : Sum(0); });
