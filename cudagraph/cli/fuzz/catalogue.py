@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cudagraph.block import Block
-from cudagraph.blocks import Linear
 
 Shape = tuple[int, ...]
 Make = Callable[[Random, Shape, str], str]
@@ -216,7 +215,8 @@ def _pipeline(block: Block, inputs: list[np.ndarray], memory: Any, source: int) 
     (x,) = inputs
     weight = block.weights["linear/weight"].value.astype(np.float64)
     factor = next(parameter for name, parameter in block.parameters.items() if name.endswith("factor"))
-    y = Linear.reference(x, weight=weight, activation=block.options["linear/activation"].value)
+    linear: Any = block.children["linear"]
+    y = linear.reference(x, weight=weight, activation=block.options["linear/activation"].value)
     return np.maximum(y * np.float32(factor.value), 0) + x.mean(-1, keepdims=True)
 
 
