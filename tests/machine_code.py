@@ -78,7 +78,7 @@ LIMITS = {
     "moments": Limits(4, 0, 4, 66),
     "normalize_planes": Limits(4, 2, 5, 48, 3, "once per thread"),
     "reduce_rows": Limits(2, 0, 5, 110),
-    "gemv": Limits(6, 0, 32, 70),
+    "gemv": Limits(6, 0, 64, 80),
     # Particles: two vectors each.
     "integrate": Limits(2, 2, 0, 4),
     "splat": Limits(1, 0, 0, 22, 2, "two divisions for each particle, beside three atomic additions"),
