@@ -19,8 +19,9 @@ from cudagraph.source import KERNELS
 AS_ON_A_GPU = "#define CUDAGRAPH_FIBERS\n#define __CUDA_ARCH__ 900\n#undef CUDAGRAPH_HOST\n"
 SHAPES = [(-1, (5, 70)), (-1, (11, 300)), (-1, (3, 5000)), (-1, (40_001,)), (0, (70, 5)), (0, (4000, 3))]
 
-
-FAMILIES = ("activation", "embedding", "layout", "math", "normalization", "regularization")
+FAMILIES = (
+    "activation channel_mixing composition convolution embedding layout math normalization regularization".split()
+)
 FOLDER = Path(__file__).parents[1] / "blocks" / "cases"
 CASES = [case for family in FAMILIES for case in load_cases(FOLDER, family)]
 
