@@ -46,7 +46,8 @@ class GeoSparseStack(Block):
     A grid of up to 8192 cells is one kernel for the whole stack. A larger one is one kernel per block where rules say
     that neighbours are near (up to 2 cells away; tile=True and tile=False decide otherwise), else two; and one for the
     whole stack that looks at its input first. layout="packed" puts 16 rows side by side, for tables that reach over the
-    whole grid; "auto" looks at the first one. Every choice is right for every table, and fast for those it is made for.
+    whole grid, and layout="rows" does not: both take two kernels per block; "auto" looks at the first table. Every
+    choice is right for every table, and fast for those it is made for.
     `DescriptionError` for sizes that differ, another norm, type, layout or activation, and tiles without rules.
     """
 
@@ -85,7 +86,7 @@ class GeoSparseStack(Block):
         self.act = GeoActivation(activation, activation_options or {}, self._prefixes, self.features, mix)
         self.wide = "float64" if dtype == "float64" else "float32"
         self._state_bytes = 3 * self.features * (8 if self.wide == "float64" else 4)  # of a row in shared memory
-        self.tiled = grid_of(connectivity, tile)
+        self.tiled = grid_of(connectivity, False if tile is None and layout != "auto" else tile)
         self.packed = is_packed(layout, tables[0])
         self._small = not tile and self._state_bytes <= SHARED and self.k <= MOST_TAPS
         with BlockBuilder(self) as b:

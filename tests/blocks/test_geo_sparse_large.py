@@ -225,6 +225,7 @@ def test_what_is_chosen():
     assert grid_of([SQUARE], False) is None
     assert grid_of([SQUARE.table], None) is None
     assert grid_of([SQUARE, ODD], None) is None
+    assert made(SQUARE).tiled and made(SQUARE, layout="rows").tiled is None
     wide = GeoConnectivity((256, 256), pattern="hash", radius=100, wrap_mode="wrap")
     assert is_packed("auto", wide.table) and not is_packed("rows", wide.table)
     assert not is_packed("auto", SQUARE.table) and is_packed("packed", SQUARE.table)
