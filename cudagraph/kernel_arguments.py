@@ -92,9 +92,7 @@ def _check_tensor_type(subject: str, argument: KernelArgument, bound: Port | Ten
             f"Declare it {show(wanted)}, or use {bound.dtype} in the kernel"
         )
     if bound.dtype != wanted and bound.dtype.names is None:
-        raise DescriptionError(
-            f"{subject} is {argument.ctype}* ({show(wanted)}); {bound.path} is {show(bound.dtype)}"
-        )
+        raise DescriptionError(f"{subject} is {argument.ctype}* ({show(wanted)}); {bound.path} is {show(bound.dtype)}")
 
 
 def _check_parameter_type(subject: str, argument: KernelArgument, bound: Parameter[Any]) -> None:

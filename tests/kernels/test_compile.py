@@ -24,7 +24,7 @@ TILES_IN_REGISTERS = {"attention", "attention_decode", "linear_attention"}
 # Rows of up to 1024 numbers are held by one warp, with the weights; four warps are a block.
 ROWS_IN_REGISTERS = {"row_norm", "modulated_norm", "conditional_norm"}
 MOST_REGISTERS = dict.fromkeys(TILES_IN_REGISTERS, 255) | dict.fromkeys(ROWS_IN_REGISTERS, 160)
-MOST_REGISTERS["mixed"] = 144  # six activations, which double needs more for
+MOST_REGISTERS |= dict.fromkeys(("mixed", "sine"), 160)  # sines and exponentials of several doubles at a time
 # Bytes of local memory that are allowed, and why.
 SPILLS = {
     ("linear_attention", "double"): 512,  # 64 sums and 64 totals in double are more than 255 registers

@@ -125,7 +125,7 @@ CASES = [
         hot={"temperature": 3.0},
         tolerances=SUMS,
         misuses=(
-            Misuse(bind(Softmax(), np.zeros((), np.float32)), cg.ShapeError, "at least 1 dimensions"),
+            Misuse(bind(Softmax(), np.zeros((), np.float32)), cg.ShapeError, "at least 1 dimension"),
             fails(lambda: Softmax(1.5), "dim is the number"),  # type: ignore[arg-type]
             fails(lambda: Softmax(temperature=0.0), "out of range"),
         ),
