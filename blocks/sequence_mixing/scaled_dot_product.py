@@ -56,13 +56,8 @@ class ScaledDotProductAttention(Block):
         kind = type(self).__name__
         _check(kind, mask, group, aligned)
         self._aligned = aligned
-        self._options: dict[str, Any] = {
-            "causal": causal,
-            "window": window,
-            "softcap": softcap,
-            "mask": mask,
-            "alibi": alibi,
-        }
+        seen: dict[str, Any] = {"causal": causal, "window": window, "softcap": softcap}
+        self._options = seen | {"mask": mask, "alibi": alibi}
         heads, groups, queries, keys = Dim("K") * group, Dim("K"), Dim("T"), Dim("S")
         length, width = Dim("D"), Dim("E")
         with BlockBuilder(self) as b:
@@ -77,15 +72,13 @@ class ScaledDotProductAttention(Block):
             self.prefix = None if prefix is None else b.parameter("prefix", prefix, "int32", low=0)
             self.y = b.output("y", ("B", heads, "T", "E"), "T")
             sight = Sight(
-                causal=causal,
-                window=window,
+                **seen,
                 aligned=aligned,
                 prefix=self.prefix,
                 mask=self.mask,
                 mask_kind=mask,
                 mask_strides=mask_strides(queries, keys) if mask else (0, 0, 0),
                 slopes=self.slopes,
-                softcap=softcap,
             )
             sight.check(kind)
             check_library(kind, library, sight)

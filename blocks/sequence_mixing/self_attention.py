@@ -89,14 +89,8 @@ class SelfAttention(Block):
         self.qkv = Linear(embed_dim, heads.width, bias, dtype=dtype, seed=next_seed(random, seed), **before)
         self.out_proj = None
         if projection:
-            self.out_proj = Linear(
-                heads.queries * heads.length,
-                embed_dim,
-                bias if out_bias is None else out_bias,
-                residual=residual,
-                dtype=dtype,
-                seed=next_seed(random, seed),
-            )
+            after: dict[str, Any] = {"residual": residual, "dtype": dtype, "seed": next_seed(random, seed)}
+            self.out_proj = Linear(heads.widths[0], embed_dim, bias if out_bias is None else out_bias, **after)
         self._cache, self._interleaved, self._eps = cache, interleaved, qk_eps
         self._options = {"causal": causal, "window": window, "softcap": softcap}
         with BlockBuilder(self) as b:

@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gpu_branches import take_gpu_branches
 
 import cudagraph as cg
 from cudagraph.blocks import GeoConnectivity, GeoSparseLinear, GeoSparseNet, GeoSparseStack
 from cudagraph.blocks.sparse import geo_sparse_block
 from cudagraph.blocks.sparse.geo_large import Grid, grid_of
 from cudagraph.blocks.sparse.packed_rows import is_packed
-from cudagraph.builder import BlockBuilder
 from cudagraph.engine.plan import KernelNode
-from cudagraph.source import KERNELS
 
 TILES: dict[str, Any] = {"tile": True}
 HOPS: dict[str, Any] = {"tile": False, "layout": "rows"}
 PACKED: dict[str, Any] = {"tile": False, "layout": "packed"}
 VARIANTS = [pytest.param(TILES, id="tiles"), pytest.param(HOPS, id="hops"), pytest.param(PACKED, id="packed")]
-AS_ON_A_GPU = "#define CUDAGRAPH_FIBERS\n#define __CUDA_ARCH__ 900\n#undef CUDAGRAPH_HOST\n"
 ODD = GeoConnectivity((37, 45))
 SQUARE = GeoConnectivity((96, 96))
 WIDE = GeoConnectivity((70, 150))  # of several tiles, also on a CPU
@@ -266,13 +264,7 @@ def test_large_nets_are_psanns(shape, depth, norm, activation, variant, host):
 @pytest.fixture(params=["reverse", "random"])
 def as_on_a_gpu(request, monkeypatch):
     """An engine on the host whose blocks take their kernels' other branches, with threads in one order or another."""
-    launch = BlockBuilder.kernel
-
-    def kernel(builder: BlockBuilder, name: Any, /, **arguments: Any) -> None:
-        text = (KERNELS / f"{name}.cu").read_text()
-        launch(builder, cg.CudaSource(AS_ON_A_GPU + text), **arguments)
-
-    monkeypatch.setattr(BlockBuilder, "kernel", kernel)
+    take_gpu_branches(monkeypatch)
     environment = replace(cg.Environment.from_environ(), schedule=request.param)
     with cg.CudaEngine("host", environment=environment) as engine:
         yield engine

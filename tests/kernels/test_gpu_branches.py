@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from block_case import Case, load_cases
+from gpu_branches import take_gpu_branches
 
 import cudagraph as cg
 from cudagraph.blocks import ArgMax, Cos, CumSum, LayerNorm, Max, RMSNorm, Sin, Sum, Var
-from cudagraph.builder import BlockBuilder
 from cudagraph.dtypes import parse_dtype
-from cudagraph.source import KERNELS
 
-AS_ON_A_GPU = "#define CUDAGRAPH_FIBERS\n#define __CUDA_ARCH__ 900\n#undef CUDAGRAPH_HOST\n"
 SHAPES = [(-1, (5, 70)), (-1, (11, 300)), (-1, (3, 5000)), (-1, (40_001,)), (0, (70, 5)), (0, (4000, 3))]
 
 FAMILIES = (
@@ -29,16 +27,7 @@ CASES = [case for family in FAMILIES for case in load_cases(FOLDER, family)]
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     """Blocks made from now on take their kernels' other branches."""
-    launch = BlockBuilder._launch
-
-    def other(builder: BlockBuilder, kernel: Any, *arguments: Any, **named: Any) -> None:
-        if isinstance(kernel, cg.CudaSource):
-            kernel = replace(kernel, text=AS_ON_A_GPU + kernel.text)
-        else:
-            kernel = cg.CudaSource(AS_ON_A_GPU + (KERNELS / f"{kernel}.cu").read_text())
-        launch(builder, kernel, *arguments, **named)
-
-    monkeypatch.setattr(BlockBuilder, "_launch", other)
+    take_gpu_branches(monkeypatch)
 
 
 @pytest.fixture

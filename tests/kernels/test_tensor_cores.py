@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+from gpu_branches import take_gpu_branches
 
 import cudagraph as cg
 from cudagraph.blocks import ScaledDotProductAttention, SelfAttention
 from cudagraph.blocks.embedding.rotary import rotary_table
-from cudagraph.builder import BlockBuilder
-from cudagraph.source import KERNELS
 
-AS_ON_A_GPU = "#define CUDAGRAPH_FIBERS\n#define __CUDA_ARCH__ 900\n#undef CUDAGRAPH_HOST\n"
 DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 NEAR = {"float16": 2e-3, "bfloat16": 1.6e-2}
 
@@ -23,20 +20,16 @@ NEAR = {"float16": 2e-3, "bfloat16": 1.6e-2}
 @pytest.fixture
 def sources(monkeypatch):
     """Blocks take the branches of their kernels that a GPU would; what is put here replaces text in them."""
-    launch = BlockBuilder.kernel
     replaced: dict[str, str] = {}
     found: set[str] = set()
 
-    def kernel(builder: BlockBuilder, name: Any, /, **arguments: Any) -> None:
-        path = KERNELS / f"{name}.cu"
-        beside = rf'#include "(?={"|".join(each.name for each in path.parent.glob("*.cuh"))}")'
-        text = re.sub(beside, f'#include "{path.parent.name}/', path.read_text())
+    def edit(text: str) -> str:
         found.update(old for old in replaced if old in text)
         for old, new in replaced.items():
             text = text.replace(old, new)
-        launch(builder, cg.CudaSource(AS_ON_A_GPU + text), **arguments)
+        return text
 
-    monkeypatch.setattr(BlockBuilder, "kernel", kernel)
+    take_gpu_branches(monkeypatch, edit)
     yield replaced
     assert found == replaced.keys()
 
