@@ -24,7 +24,7 @@ TILES_IN_REGISTERS = {"attention", "attention_decode", "linear_attention"}
 # Rows of up to 1024 numbers are held by one warp, with the weights; four warps are a block.
 ROWS_IN_REGISTERS = {"row_norm", "modulated_norm", "conditional_norm"}
 MOST_REGISTERS = dict.fromkeys(TILES_IN_REGISTERS, 255) | dict.fromkeys(ROWS_IN_REGISTERS, 160)
-MOST_REGISTERS |= dict.fromkeys(("mixed", "sine"), 160)  # sines and exponentials of several doubles at a time
+MOST_REGISTERS |= dict.fromkeys(("mixed", "sine"), 168)  # sines and exponentials of several doubles at a time
 # Bytes of local memory that are allowed, and why.
 SPILLS = {
     ("linear_attention", "double"): 512,  # 64 sums and 64 totals in double are more than 255 registers
@@ -66,7 +66,8 @@ def test_every_kernel_compiles_with_nvrtc(interpreter, repository):
         (outcome["kernel"], outcome["T"], outcome["arch"], outcome["define"]): outcome["spills"] for outcome in outcomes
     }
     assert {key: spills for key, spills in spilled.items() if spills > allowed_spills(entry_of(key[0]), key[1])} == {}
-    assert all(0 < outcome["registers"] <= most_registers(entry_of(outcome["kernel"])) for outcome in outcomes)
+    used = {(o["kernel"], o["T"], o["arch"], o["define"]): o["registers"] for o in outcomes}
+    assert {key: count for key, count in used.items() if not 0 < count <= most_registers(entry_of(key[0]))} == {}
     assert all(outcome["shared_bytes"] <= 48 << 10 for outcome in outcomes)
 
 
