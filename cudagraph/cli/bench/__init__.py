@@ -9,7 +9,7 @@ SUITES = {
     "engine": "what a frame, a change and a block cost the engine itself",
     "kernels": "elementwise, reductions, norms, softmax, attention, sparse: share of the roofline",
     "layers": "the layers of neural networks",
-    "models": "GPT-2 with 124M weights: a prompt, and one token after the other",
+    "models": "language models: a prompt, and one token after the other",
     "geo_sparse": "networks of geometrically sparse layers",
     "particles": "a particle system",
 }
