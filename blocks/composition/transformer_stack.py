@@ -14,7 +14,7 @@ from .transformer import TransformerBlock, norm_of
 
 
 class TransformerStack(Block):
-    """y = norm(layer[L - 1](...layer[0](x))): L TransformerBlocks of equal options, each with its own weights.
+    """y = norm(h[L]), h[i + 1] = layer i of h[i], h[0] = x: L TransformerBlocks of equal options, each its own weights.
 
     x, y: [B, T, C] of `dtype`. `final_norm` is on where the layers have their norms first, unless said. `layer` makes
     another kind of layer (TransformerEncoderBlock, ...), with the same arguments. State names are those of
